@@ -1,0 +1,266 @@
+/**
+ * The one strict validation of a policy, at admission and again before it is compiled. Input: a parsed document. Output:
+ * the policy, or every problem with the path of its field and what to do. Nothing that is misspelt, null or empty ever
+ * means "any".
+ */
+import type { z } from 'zod';
+import { CLASSES, LATER_BLOCKS } from '../model/classes.ts';
+import { parseCidr } from '../platform/pure/address.ts';
+import type { Problem, Result } from '../platform/pure/problem.ts';
+import { canonicalHostPattern, parseUrlPattern } from '../platform/pure/patterns.ts';
+import { API_VERSION, clusterSecurityPolicySchema, securityPolicySchema, type Block, type Policy, type Rule } from './policy.ts';
+import { classOfRaw } from './raw-classes.ts';
+import { warnAbout } from './warnings.ts';
+
+export function validatePolicy(document: unknown): Result<Policy> {
+  if (!isRecord(document)) return refuse([problem('', 'a policy is a mapping of fields', 'Begin it with apiVersion, kind, metadata and spec.')]);
+  const { kind, apiVersion } = document;
+  if (kind !== 'SecurityPolicy' && kind !== 'ClusterSecurityPolicy') {
+    return refuse([problem('kind', `${show(kind)} is no kind of this version`, 'Write SecurityPolicy or ClusterSecurityPolicy.')]);
+  }
+  if (apiVersion !== API_VERSION) {
+    return refuse([problem('apiVersion', `${show(apiVersion)} is not known`, `Write ${API_VERSION}.`)]);
+  }
+  const structural = [...findEmpty(document['spec'], 'spec'), ...findBlockProblems(document['spec'])];
+  const parsed = (kind === 'SecurityPolicy' ? securityPolicySchema : clusterSecurityPolicySchema).safeParse(document);
+  if (!parsed.success) {
+    const more = parsed.error.issues.flatMap(problemsOf).filter(({ path }) => !structural.some((found) => found.path === path));
+    return refuse([...structural, ...more]);
+  }
+  // the schema is made from a table at run time: its type says less than it checks
+  const policy = parsed.data as unknown as Policy;
+  const problems = [...structural, ...checkSpec(policy)];
+  if (problems.length > 0) return refuse(problems);
+  return { ok: true, value: policy, warnings: warnAbout(policy) };
+}
+
+function refuse(problems: readonly Problem[]): Result<Policy> {
+  return { ok: false, problems };
+}
+
+function problem(path: string, message: string, remedy: string): Problem {
+  return { path, message, remedy, severity: 'error' };
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+// ── what the schema cannot say well ──────────────────────────────────────────────────────────────────────────────
+
+/** Nulls anywhere, and empty lists and mappings where they could be taken for "any". */
+function findEmpty(value: unknown, path: string): Problem[] {
+  if (value === null) {
+    return [problem(path, 'it is null, as an empty value or template leaves it', 'Give it a value, or remove the field.')];
+  }
+  if (Array.isArray(value)) {
+    const mayBeEmpty = path === 'spec.allow' || path === 'spec.deny';
+    if (value.length === 0 && !mayBeEmpty) return [problem(path, 'the list is empty', 'Write ["*"] for any, or remove the field.')];
+    return value.flatMap((item, index) => findEmpty(item, `${path}[${index}]`));
+  }
+  if (isRecord(value)) return Object.entries(value).flatMap(([name, inner]) => findEmpty(inner, join(path, name)));
+  return [];
+}
+
+const BLOCKS = [...CLASSES.flatMap(({ block }) => block ?? []), 'raw'];
+
+function findBlockProblems(spec: unknown): Problem[] {
+  if (!isRecord(spec)) return [];
+  return ['allow', 'deny'].flatMap((list) => {
+    const rules = spec[list];
+    if (!Array.isArray(rules)) return [];
+    return rules.flatMap((rule: unknown, index) => (isRecord(rule) ? blockProblemsOf(rule, `spec.${list}[${index}]`) : []));
+  });
+}
+
+function blockProblemsOf(rule: Readonly<Record<string, unknown>>, path: string): Problem[] {
+  const problems: Problem[] = [];
+  const later = Object.keys(rule).filter((name) => LATER_BLOCKS.includes(name));
+  for (const name of later) {
+    problems.push(
+      problem(join(path, name), `the block ${name} is not in this version`, `This version judges ${BLOCKS.join(', ')}: write the rule by one of these, or remove it.`),
+    );
+  }
+  const blocks = Object.keys(rule).filter((name) => BLOCKS.includes(name));
+  if (blocks.length + later.length > 1) {
+    problems.push(problem(path, `a rule holds exactly one block; found: ${[...blocks, ...later].join(' ')}`, 'Write one rule for each.'));
+  }
+  if (blocks.length + later.length === 0) {
+    problems.push(problem(path, 'the rule has no block, so it says nothing', `Write one of ${BLOCKS.join(', ')}.`));
+  }
+  for (const name of blocks) {
+    const block = rule[name];
+    const spec = CLASSES.find((entry) => entry.block === name);
+    if (!isRecord(block) || spec === undefined) continue;
+    const given = spec.leading.filter((field) => field in block);
+    if (given.length === 0) {
+      const wanted = spec.leading.map((field) => `${field}: ["*"]`);
+      const any = spec.leading.includes('cidrs') && !spec.leading.includes('hosts') ? 'cidrs: [0.0.0.0/0, "::/0"]' : (wanted[0] ?? '');
+      problems.push(problem(join(path, name), `${spec.leading.join(' or ')} is required`, `Say what it may reach; ${any} means any.`));
+    }
+    if (name === 'http' && given.length > 1) {
+      problems.push(problem(join(path, name), 'hosts and urls are two ways to say the same', 'Use one of them; a second rule can use the other.'));
+    }
+    if ('urls' in block && 'paths' in block) {
+      problems.push(problem(join(join(path, name), 'paths'), 'the urls already say the paths', 'Remove paths, or write hosts instead of urls.'));
+    }
+  }
+  return problems;
+}
+
+// ── what the schema found ────────────────────────────────────────────────────────────────────────────────────────
+
+function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+  const path = pathOf(issue.path);
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const guess = nearest(key, knownNames());
+      const remedy = guess === undefined ? 'Remove it.' : `Did you mean ${guess}?`;
+      return problem(join(path, key), `${key} is no field here`, remedy);
+    });
+  }
+  if (issue.message.includes('received undefined') || (path === 'spec.default' && issue.input === undefined)) {
+    return [problem(path, 'it is required', path === 'spec.default' ? 'Write default: Deny (an allowlist) or default: Allow (a denylist).' : 'Add it.')];
+  }
+  if (issue.code === 'invalid_value') {
+    return [problem(path, 'the value is not one of those possible', `Write one of ${issue.values.map(String).join(', ')}.`)];
+  }
+  if (issue.code === 'invalid_union' || path.endsWith('.ports') || /\.ports\[\d+\]$/.test(path)) {
+    return [problem(path, 'it is no port or range of ports', 'Write a number from 1 to 65535, or a range as "8000-8100".')];
+  }
+  if (issue.code === 'too_big') return [problem(path, `there are more than ${String(issue.maximum)}`, 'Split it into several rules or policies.')];
+  return [problem(path, issue.message, 'See docs/policy.md for what this field takes.')];
+}
+
+function pathOf(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const part of path) text = typeof part === 'number' ? `${text}[${part}]` : join(text, String(part));
+  return text;
+}
+
+function join(path: string, name: string): string {
+  const safe = /^[A-Za-z_][\w-]*$/.test(name) ? name : JSON.stringify(name);
+  return path === '' ? safe : `${path}.${safe}`;
+}
+
+function knownNames(): readonly string[] {
+  const fields = CLASSES.flatMap(({ fields: own }) => Object.keys(own));
+  return [...new Set([...BLOCKS, ...fields, 'allow', 'deny', 'default', 'onViolation', 'podSelector', 'namespaceSelector', 'replaces', 'name', 'class', 'tags', 'metadata', 'spec', 'kind', 'apiVersion', 'matchLabels', 'matchExpressions'])];
+}
+
+/** The known name within two edits, if there is one. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  const limit = name.length <= 4 ? 1 : 2;
+  return known.map((candidate) => ({ candidate, edits: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ edits }) => edits <= limit)
+    .sort((a, b) => a.edits - b.edits)[0]?.candidate;
+}
+
+/** Levenshtein's, with the whole table: names are short. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+// ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function checkSpec({ kind, spec, metadata }: Policy): Problem[] {
+  const problems: Problem[] = [];
+  const names = new Set<string>();
+  for (const list of ['allow', 'deny'] as const) {
+    spec[list].forEach((rule, index) => {
+      const path = `spec.${list}[${index}]`;
+      if (rule.name !== undefined) {
+        if (names.has(rule.name)) problems.push(problem(`${path}.name`, `another rule is named ${rule.name}`, 'Give each rule a name of its own, or none.'));
+        names.add(rule.name);
+      }
+      problems.push(...checkRule(rule, path));
+    });
+  }
+  if (spec.replaces !== undefined && spec.onViolation !== 'Notify') {
+    problems.push(problem('spec.replaces', 'only a policy on trial replaces another', 'Write onViolation: Notify, or remove replaces.'));
+  }
+  if (spec.replaces !== undefined && spec.replaces === metadata.name) {
+    problems.push(problem('spec.replaces', 'it names the policy itself', `Name the ${kind} that this one would stand in for.`));
+  }
+  return problems;
+}
+
+function checkRule(rule: Rule, path: string): Problem[] {
+  if (rule.raw !== undefined) {
+    if (classOfRaw(rule.raw.class) !== undefined) return [];
+    return [problem(`${path}.raw.class`, `the class ${rule.raw.class} is not in this version`, `This version judges ${CLASSES.map((spec) => spec.class).join(', ')} and HTTP.`)];
+  }
+  for (const { block } of CLASSES) {
+    const values = block === undefined ? undefined : (rule as Readonly<Record<string, unknown>>)[block];
+    if (block !== undefined && values !== undefined) return checkBlock(values as Block, `${path}.${block}`);
+  }
+  return [];
+}
+
+interface ValueCheck {
+  readonly field: keyof Block;
+  readonly ok: (value: string) => boolean;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+const HOST_REMEDY = 'Write a host name as api.example.com, *.example.com (one label) or **.example.com (one or more), or * for any; no scheme, port or path.';
+const CHECKS: readonly ValueCheck[] = [
+  { field: 'hosts', ok: isHost, message: 'is no host name', remedy: HOST_REMEDY },
+  { field: 'names', ok: isName, message: 'is no name', remedy: HOST_REMEDY },
+  { field: 'urls', ok: (text) => parseUrlPattern(text) !== undefined, message: 'is no URL pattern', remedy: 'Write it as http://api.example.com/v1/**, without query, user or fragment.' },
+  { field: 'cidrs', ok: (text) => parseCidr(text) !== undefined, message: 'is no address or range', remedy: 'Write it as 10.20.0.0/16, 2001:db8::/32 or an address; no bit may be set beyond the prefix.' },
+  { field: 'except', ok: (text) => parseCidr(text) !== undefined || isHost(text), message: 'is no address, range or host name', remedy: 'Write it as 10.20.7.0/24 or old.example.com.' },
+  { field: 'paths', ok: isPath, message: 'is no path pattern', remedy: 'Begin it with a slash, as /v1/**, decoded and without query, dot segments or double slashes; * alone is any.' },
+  { field: 'methods', ok: (text) => text === '*' || /^[A-Z][A-Z-]{0,31}$/.test(text), message: 'is no method', remedy: 'Write it in capitals, as GET; methods are compared with case.' },
+];
+
+function checkBlock(block: Block, path: string): Problem[] {
+  const problems = CHECKS.flatMap(({ field, ok, message, remedy }) =>
+    (block[field] ?? []).flatMap((value, index) =>
+      ok(String(value)) ? [] : [problem(`${path}.${field}[${index}]`, `${show(value)} ${message}`, remedy)],
+    ),
+  );
+  (block.ports ?? []).forEach((port, index) => {
+    if (typeof port === 'string' && !isPortRange(port)) {
+      problems.push(problem(`${path}.ports[${index}]`, `${show(port)} is no port or range of ports`, 'Write a number from 1 to 65535, or a range as "8000-8100".'));
+    }
+  });
+  return problems;
+}
+
+function isHost(text: string): boolean {
+  const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;
+  return canonicalHostPattern(text) !== undefined || (parseCidr(bare) !== undefined && !bare.includes('/'));
+}
+
+function isName(text: string): boolean {
+  return canonicalHostPattern(text) !== undefined && parseCidr(text) === undefined;
+}
+
+function isPath(text: string): boolean {
+  if (text === '*') return true;
+  return /^\/[^?#\\\s]*$/.test(text) && !text.includes('//') && !text.includes('***') && !/\/\.\.?(\/|$)/.test(text) && !/%[0-9a-f]{2}/i.test(text);
+}
+
+function isPortRange(text: string): boolean {
+  const match = /^([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/.exec(text);
+  if (match === null) return false;
+  const first = Number(match[1]);
+  const last = Number(match[2] ?? match[1]);
+  return first <= last && last <= 65535;
+}
+
+function show(value: unknown): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+}

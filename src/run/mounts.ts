@@ -1,0 +1,96 @@
+/**
+ * What the command sees of the file system: the host's, less what would be a way out that no packet filter sees
+ * (sockets of daemons, raw devices, kernel settings). All of it in the box's own mount namespace.
+ */
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { attachMount, cloneMount, makeReadOnly, mountAt, MS, SyscallError } from '../platform/io/libc.ts';
+import { closeSync } from 'node:fs';
+
+/** Device nodes that a command may have: they reach no disk, no memory and no network. */
+const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty', 'ptmx', 'kvm', 'fuse', 'kfd', 'nvidiactl', 'nvidia-uvm', 'nvidia-uvm-tools', 'nvidia-modeset'];
+const DEVICE_PATTERN = /^nvidia\d+$/;
+/** Mounts and folders beneath /dev that stay: terminals, shared memory, message queues, rendering. */
+const DEVICE_FOLDERS = ['pts', 'shm', 'mqueue', 'hugepages', 'dri'];
+
+/** Beneath a fresh /proc: what root could change of the host, or read of its memory. */
+const PROC_READ_ONLY = ['sys', 'sysrq-trigger', 'bus', 'fs', 'irq', 'acpi', 'scsi', 'mtrr', 'driver', 'tty'];
+const PROC_HIDDEN = ['kcore', 'keys', 'kmsg', 'latency_stats', 'timer_list', 'sched_debug', 'vmcore', 'kpagecount', 'kpageflags', 'kpagecgroup'];
+
+export function mountProc(): void {
+  mountAt('proc', '/proc', 'proc', MS.NOSUID | MS.NODEV | MS.NOEXEC, null);
+}
+
+/** To be called last of what needs /proc/sys. */
+export function sealKernelFiles(): void {
+  for (const name of PROC_READ_ONLY) {
+    const path = `/proc/${name}`;
+    if (!exists(path)) continue;
+    mountAt(path, path, null, MS.BIND | MS.REC, null);
+    makeReadOnly(path);
+  }
+  for (const name of PROC_HIDDEN) {
+    if (exists(`/proc/${name}`)) mountAt('/dev/null', `/proc/${name}`, null, MS.BIND, null);
+  }
+  makeReadOnly('/sys');
+}
+
+/** A /dev of the box's own with the nodes of the lists above, each bound from the host's. */
+export function mountDevices(): void {
+  const names = readdirSync('/dev').filter((name) => DEVICES.includes(name) || DEVICE_PATTERN.test(name));
+  const folders = DEVICE_FOLDERS.filter((name) => exists(`/dev/${name}`));
+  const links = ['fd', 'stdin', 'stdout', 'stderr', 'core'].filter((name) => isLink(`/dev/${name}`));
+  const targets = links.map((name) => readlinkSync(`/dev/${name}`));
+  const clones = [...names, ...folders].map((name) => ({ name, fd: cloneMount(`/dev/${name}`) }));
+  mountAt('sallyport', '/dev', 'tmpfs', MS.NOSUID | MS.NOEXEC, 'mode=0755,size=64k');
+  for (const { name, fd } of clones) {
+    if (folders.includes(name)) mkdirSync(`/dev/${name}`);
+    else writeFileSync(`/dev/${name}`, '');
+    attachMount(fd, `/dev/${name}`);
+    closeSync(fd);
+  }
+  links.forEach((name, index) => {
+    symlinkSync(targets[index] ?? '', `/dev/${name}`);
+  });
+}
+
+/** An empty folder over each folder of sockets, an empty file over each socket. What is not there is left out. */
+export function hideSockets(folders: readonly string[], sockets: readonly string[]): void {
+  for (const folder of folders) {
+    attempt(() => {
+      mountAt('sallyport', folder, 'tmpfs', MS.NOSUID | MS.NODEV | MS.NOEXEC, 'mode=0755,size=1m');
+    });
+  }
+  for (const socket of sockets) {
+    attempt(() => {
+      // /dev/null is no socket: connect() says ECONNREFUSED
+      mountAt('/dev/null', socket, null, MS.BIND, null);
+    });
+  }
+}
+
+/** Puts our resolv.conf over the host's. `path` has no symbolic link left in it. */
+export function mountResolvConf(path: string, text: string): void {
+  const own = '/dev/.sallyport-resolv.conf';
+  writeFileSync(own, text, { mode: 0o644 });
+  mountAt(own, path, null, MS.BIND, null);
+  makeReadOnly(path);
+  unlinkSync(own);
+}
+
+/** A path that vanished since it was listed hides itself; every other failure is one of ours. */
+function attempt(mount: () => void): void {
+  try {
+    mount();
+  } catch (error) {
+    if (error instanceof SyscallError && ['ENOENT', 'ENOTDIR'].includes(error.code)) return;
+    throw error;
+  }
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+}
