@@ -17,6 +17,6 @@ major=$(node --print 'process.versions.node.split(".")[0]' 2>/dev/null)
 if [ "${major:-0}" -lt 24 ]; then
   echo 'sallyport: needs Node 24 or later; the one that comes with the package was not found.' >&2
   echo 'sallyport: install it again without omitting optional packages, or put Node 24 first in PATH.' >&2
-  exit 70
+  exit 69
 fi
 exec node "$dist/sallyport.js" "$@"

@@ -29,6 +29,8 @@ export interface ConnectionParts {
 }
 
 const DNS_PORT = 53;
+/** How long a client may take to close after we did. */
+const LINGER_MS = 5_000;
 /** More than any head or hello that is looked at. */
 const MAX_UNIDENTIFIED_BYTES = 64 * 1024;
 
@@ -79,6 +81,8 @@ function carry(
   let unidentified: Buffer | undefined;
   let spliced = false;
   let upstreamEnded = false;
+  /** The session itself wants no more for now, whatever the upstream could take. */
+  let held = false;
 
   const deadline = setTimeout(onDeadline, parts.detectionTimeoutMs);
   downstream.on('data', onDownstream);
@@ -164,6 +168,7 @@ function carry(
       // FIN after the last byte; what still comes is read and dropped, else the kernel would answer it with a reset
       downstream.end();
       downstream.resume();
+      downstream.setTimeout(LINGER_MS, () => downstream.destroy());
       session = DEAF;
       upstream?.destroySoon();
     },
@@ -182,10 +187,12 @@ function carry(
       if (upstreamEnded) downstream.end();
     },
     pauseDownstream() {
+      held = true;
       downstream.pause();
     },
     resumeDownstream() {
-      downstream.resume();
+      held = false;
+      if (upstream?.writableNeedDrain !== true) downstream.resume();
     },
   };
 
@@ -201,7 +208,9 @@ function carry(
       if (session === undefined || spliced) io.toDownstream(bytes);
       else session.fromUpstream(bytes);
     });
-    socket.on('drain', () => downstream.resume());
+    socket.on('drain', () => {
+      if (!held) downstream.resume();
+    });
     socket.on('end', () => {
       upstreamEnded = true;
       if (session === undefined || spliced) downstream.end();

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { Act } from '../../src/engine/protocols/codec.ts';
 import { CLEARTEXT_HTTP2 } from '../../src/engine/protocols/http/cleartext-http2.ts';
 import { HTTP1 } from '../../src/engine/protocols/http/session.ts';
-import { describeConformance, play, type Conversation, type Decide, type Outcome } from './harness.ts';
+import { createRandom, describeConformance, FUZZ_ITERATIONS, mutate, play, type Conversation, type Decide, type Outcome } from './harness.ts';
 
 /** One allowed host, in it all but /denied, GET, POST and HEAD; what cannot be told is denied. */
 function decide(act: Act): ReturnType<Decide> {
@@ -27,7 +27,7 @@ function server(received: Buffer): Buffer {
   let text = received.toString('latin1');
   let said = '';
   for (;;) {
-    const head = /^([A-Z-]+) (\S+) HTTP\/1\.[01]\r\n(?:[^\r\n]+\r\n)*\r\n/.exec(text);
+    const head = /^([A-Z0-9_-]+) (\S+) HTTP\/1\.[01]\r\n(?:[^\r\n]+\r\n)*\r\n/.exec(text);
     if (head === null) return Buffer.from(said, 'latin1');
     const length = /\r\ncontent-length: *(\d+)/i.exec(head[0])?.[1];
     const isChunked = /\r\ntransfer-encoding: *chunked/i.test(head[0]);
@@ -189,6 +189,8 @@ const SMUGGLING: readonly (readonly [name: string, text: string, expected: Expec
   ['a coding in HTTP/1.0', chunks('0\r\n\r\n').replace('HTTP/1.1', 'HTTP/1.0'), 400],
   ['framing declared hop-by-hop', body('Connection: keep-alive, Content-Length\r\nContent-Length: 5', 'hello'), 400],
   ['Host declared hop-by-hop', field('Connection: host'), 400],
+  ['an expectation of something else', body('Expect: 200-ok\r\nContent-Length: 5', 'hello'), 400],
+  ['two expectations', body('Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 5', 'hello'), 400],
   // chunks
   ['a size with a sign', chunks('+5\r\nhello\r\n0\r\n\r\n'), 'reset'],
   ['a size with 0x', chunks('0x5\r\nhello\r\n0\r\n\r\n'), 'reset'],
@@ -341,13 +343,35 @@ describe('smuggling', () => {
 });
 
 describe('a second reader', () => {
-  const inputs = [...SMUGGLING.map(([name, text]) => [name, text + GET] as const), ...CONVERSATIONS.map(({ name, input }) => [name, input.toString('latin1')] as const)];
+  const all = [...SMUGGLING.map(([name, text]) => [name, text + GET] as const), ...CONVERSATIONS.map(({ name, input }) => [name, input.toString('latin1')] as const)];
+  // Node's server stops reading HTTP at an upgrade, whatever it answers
+  const inputs = all.filter(([, text]) => !text.includes('Upgrade: websocket'));
   it.each(inputs)('finds in what was sent just the requests that were allowed: %s', async (_name, text) => {
     const { upstream, acts } = outcome(text);
     const allowed = acts.filter((act) => act.endsWith(' allow')).map((act) => act.split(' ').slice(2, 4).join(' '));
     const found = await requestsIn(upstream);
     // the last may be cut off in its body
     expect(allowed).toEqual(found);
+  });
+});
+
+describe('a second reader of garbage', () => {
+  it('never finds another request than those that were allowed', { timeout: 5000 + FUZZ_ITERATIONS * 10 }, async () => {
+    const random = createRandom(0xc0ffee);
+    const all = [...SMUGGLING.map(([, text]) => Buffer.from(text + INNER, 'latin1')), ...CONVERSATIONS.map(({ input }) => input)];
+    const seeds = all.filter((bytes) => bytes.length < 2000);
+    const decideAllButWhole: Decide = (act) => (act.doubt === undefined && act.class === 'http' ? 'allow' : 'deny');
+    for (let iteration = 0; iteration < FUZZ_ITERATIONS; iteration += 1) {
+      const input = mutate(seeds[random(seeds.length)] ?? Buffer.from(GET), random);
+      const { upstream, acts } = outcome(input.toString('latin1'), decideAllButWhole);
+      const allowed = acts.filter((act) => act.endsWith(' allow')).map((act) => act.split(' ')[2] ?? '');
+      const found = (await requestsIn(upstream)).map((request) => request.split(' ')[0] ?? '');
+      found.forEach((method, index) => {
+        // a method that a field overrides is not told
+        if (allowed[index] === '-') allowed[index] = method;
+      });
+      expect(found, JSON.stringify(input.toString('latin1'))).toEqual(allowed.slice(0, found.length));
+    }
   });
 });
 

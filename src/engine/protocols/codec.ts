@@ -27,7 +27,7 @@ export type Answer =
 export interface SessionIo {
   /**
    * Judges and reports one act. Returns the answer at once where it can; else returns `undefined`, and calls `then`
-   * later (the firewall had to resolve a name): until then the session sends nothing further upstream and keeps what arrives.
+   * later (the firewall had to resolve a name): until then the session sends nothing of this act or after it upstream, and keeps what arrives.
    */
   judge(act: Act, then: (answer: Answer) => void): Answer | undefined;
   /** Sends toward the destination of the connection; dials first if nothing is dialled yet. */

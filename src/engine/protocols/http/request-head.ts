@@ -55,6 +55,7 @@ export type RequestProblem =
   | 'transfer encoding'
   | 'two framings'
   | 'connection'
+  | 'expectation'
   | 'body of a tunnel'
   | 'too many fields'
   | 'too large';
@@ -87,6 +88,8 @@ const COMMON_METHODS: readonly string[] = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE
 
 /** Names that a Connection field may not declare hop-by-hop: a server that obeyed would frame or route by other rules than we. */
 const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set(['host', 'content-length', 'transfer-encoding', 'expect', 'trailer']);
+
+const CONCERNS_UPGRADE: ReadonlySet<string> = new Set(['upgrade', 'http2-settings']);
 
 /** `before`: an earlier head of this connection. Its strings are used again where the bytes are the same. */
 export function parseRequestHead(bytes: Buffer, from: number, before: RequestHead | undefined): RequestHead | 'more' | RequestProblem {
@@ -157,6 +160,8 @@ export function parseRequestHead(bytes: Buffer, from: number, before: RequestHea
         break;
       case 6:
         if (!spells(bytes, at, 'expect')) break;
+        // of any other, servers differ in whether they still read the body
+        if (expectsContinue || !isValue(bytes, colon + 1, valueEnd, '100-continue')) return 'expectation';
         expectsContinue = true;
         break;
       case 7: {
@@ -309,15 +314,16 @@ export function withoutUpgrade(head: Buffer): Buffer {
   for (const line of head.toString('latin1', 0, head.length - 4).split('\r\n')) {
     const colon = line.indexOf(':');
     const name = line.slice(0, colon).toLowerCase().replaceAll('_', '-');
-    if (lines.length > 0 && (name === 'upgrade' || name === 'http2-settings')) continue;
+    if (lines.length > 0 && CONCERNS_UPGRADE.has(name)) continue;
     if (lines.length === 0 || name !== 'connection') {
       lines.push(line);
       continue;
     }
-    const kept = listMembers(Buffer.from(line, 'latin1'), colon + 1, line.length).filter(
-      (option) => option !== 'upgrade' && option !== 'http2-settings',
-    );
-    if (kept.length > 0) lines.push(`${line.slice(0, colon)}: ${kept.join(', ')}`);
+    const kept = line
+      .slice(colon + 1)
+      .split(',')
+      .filter((option) => !CONCERNS_UPGRADE.has(option.trim().toLowerCase()));
+    if (kept.length > 0) lines.push(`${line.slice(0, colon)}:${kept.join(',')}`);
   }
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }

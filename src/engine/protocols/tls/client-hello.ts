@@ -143,6 +143,11 @@ function readServerName(hello: Buffer, start: number, end: number): { readonly t
   const nameEnd = start + 5 + hello.readUInt16BE(start + 3);
   if (hello[start + 2] !== 0 || nameEnd > end || nameEnd === start + 5) return 'malformed';
   if (nameEnd < end) return 'ambiguous-name';
+  // ASCII alone: a name beyond it is written in punycode, and bytes that are not mean whatever the reader likes
+  for (let at = start + 5; at < nameEnd; at += 1) {
+    const byte = hello[at] ?? 0;
+    if (byte <= 0x20 || byte >= 0x7f) return 'malformed';
+  }
   return { text: hello.toString('latin1', start + 5, nameEnd) };
 }
 

@@ -1,0 +1,52 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseAddress } from '../../../platform/pure/address.ts';
+import { sanitizeAnswer } from './sanitize.ts';
+import { encodeName, parseAnswer, TYPES, type Message } from './wire.ts';
+
+function parameter(key: number, value: readonly number[]): Buffer {
+  return Buffer.from([key >> 8, key & 255, value.length >> 8, value.length & 255, ...value]);
+}
+
+function httpsMessage(...parameters: readonly Buffer[]): Message {
+  const data = Buffer.concat([Buffer.from([0, 1]), encodeName(''), ...parameters]);
+  const type = TYPES['HTTPS'] ?? 0;
+  return { id: 1, rcode: 0, truncated: false, question: { name: 'a.test', type }, answers: [{ name: 'a.test', type, ttl: 60, data }], soa: undefined };
+}
+
+const ALPN = parameter(1, [2, 0x68, 0x32]);
+const ECH = parameter(5, [0, 4, 1, 2, 3, 4]);
+const HINTS = parameter(4, [198, 18, 0, 1, 169, 254, 169, 254]);
+
+describe('sanitizeAnswer', () => {
+  it('takes the offer of an encrypted ClientHello out of HTTPS records, and nothing else', () => {
+    const { records } = sanitizeAnswer(httpsMessage(ALPN, ECH), () => true);
+    expect(records[0]?.data).toEqual(Buffer.concat([Buffer.from([0, 1, 0]), ALPN]));
+  });
+
+  it('filters hints like addresses, and binds those that stay', () => {
+    const metadata = parseAddress('169.254.169.254');
+    const { records, addresses } = sanitizeAnswer(httpsMessage(ALPN, HINTS), (address) => address.text !== metadata?.text);
+    expect(addresses.map(({ text }) => text)).toEqual(['198.18.0.1']);
+    expect(records[0]?.data.subarray(-8)).toEqual(parameter(4, [198, 18, 0, 1]));
+  });
+
+  it('drops a record that is not what it says', () => {
+    expect(sanitizeAnswer(httpsMessage(Buffer.from([0, 1, 0])), () => true).records).toEqual([]);
+  });
+});
+
+describe('parseAnswer', () => {
+  it('takes any garbage without a throw', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 600 }), (raw) => {
+        const bytes = Buffer.from(raw);
+        if (bytes.length > 6) bytes.writeUInt16BE(0x8180, 2);
+        if (bytes.length > 6) bytes.writeUInt16BE(1, 4);
+        const message = parseAnswer(bytes);
+        if (message !== undefined) sanitizeAnswer(message, () => true);
+      }),
+      { seed: 1, numRuns: Number(process.env['SALLYPORT_FUZZ_ITERATIONS'] ?? 2000) },
+    );
+  });
+});
