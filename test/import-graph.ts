@@ -67,7 +67,9 @@ function judgeProtocol(from: string, to: string, target: string): string | undef
   if (target === 'src/model' || target === 'src/platform/pure') return undefined;
   const shared = dirname(to) === PROTOCOLS;
   const own = dirname(from) !== PROTOCOLS && to.startsWith(`${protocolOf(from)}/`);
-  return shared || own ? undefined : `${from} imports ${to}: a protocol imports model, platform/pure and its own folder`;
+  return shared || own
+    ? undefined
+    : `${from} imports ${to}: a protocol imports model, platform/pure and its own folder`;
 }
 
 function judgeForeign(from: string, source: string, to: string): string | undefined {

@@ -3,7 +3,16 @@
  * start loads only what it needs. Input: cmd/, package.json. Output: dist/, complete, or untouched where a bundle fails.
  * The packages that dist imports at run time are exactly package.json's dependencies; all others are inside it.
  */
-import { chmodSync, copyFileSync, existsSync, globSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  globSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Metafile } from 'esbuild';

@@ -23,9 +23,16 @@ fi
 
 echo 'install: packages of package-lock.json (npm ci) …'
 if ! npm ci --ignore-scripts --no-audit --no-fund --no-progress --loglevel=error; then
-  echo 'install: npm ci failed; its message is above. If it could not reach the registry, check "npm ping".' >&2
+  echo 'install: npm ci failed; its message is above. If it could not reach the registry, see "npm ping".' >&2
   exit 1
 fi
+
+# two optional packages, one an architecture, bring the same command: npm 10 drops it with the one that does not fit
+for binary in node_modules/node-linux-*/bin/node; do
+  if "$binary" --version >/dev/null 2>&1; then
+    ln -sf "../${binary#node_modules/}" "$node"
+  fi
+done
 
 if ! pinned_node_runs; then
   echo "install: $node does not run on this machine ($(uname -s) $(uname -m))." >&2

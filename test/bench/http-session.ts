@@ -23,7 +23,9 @@ const RESPONSE = Buffer.from(
 );
 
 function request(path: string): Buffer {
-  return Buffer.from(`GET ${path} HTTP/1.1\r\nHost: origin.test\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n`);
+  return Buffer.from(
+    `GET ${path} HTTP/1.1\r\nHost: origin.test\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n`,
+  );
 }
 
 /** Median of several rounds each, after one to warm up. */
@@ -40,7 +42,8 @@ export function measureHttpSession(): readonly SessionMeasurement[] {
 
 function measure(chunks: readonly Buffer[], requestsPerChunk: number): number {
   // copies, as a socket would hand out new memory each time
-  const responses = requestsPerChunk === 1 ? RESPONSE : Buffer.concat(Array.from({ length: requestsPerChunk }, () => RESPONSE));
+  const responses =
+    requestsPerChunk === 1 ? RESPONSE : Buffer.concat(Array.from({ length: requestsPerChunk }, () => RESPONSE));
   const session = HTTP1.open(allowAll(), { original: { address: address(), port: 80 } });
   const times: number[] = [];
   for (let round = 0; round <= ROUNDS; round += 1) {
@@ -52,6 +55,7 @@ function measure(chunks: readonly Buffer[], requestsPerChunk: number): number {
     }
     if (round > 0) times.push(Number(process.hrtime.bigint() - start) / (count * requestsPerChunk));
   }
+  if (bytesSent === 0) throw new Error('nothing was forwarded');
   times.sort((a, b) => a - b);
   return times[Math.floor(times.length / 2)] ?? Number.NaN;
 }

@@ -10,7 +10,7 @@ export interface Layout {
 }
 
 /** The same for every peer. With two cores, origin and load share the one that the proxy does not have. */
-export function layOut(cores: number): Layout {
+function layOut(cores: number): Layout {
   if (cores < 2) return { proxy: 0, load: 0, origin: 0 };
   return { proxy: 0, load: 1, origin: cores > 2 ? 2 : 1 };
 }

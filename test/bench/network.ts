@@ -78,16 +78,18 @@ export async function joinOrigin(origin: Space, space: Space, index: number): Pr
     route add default via ${subnet}.1 src ${loadAddress} table 200
     rule add pref 200 uidrange ${String(LOAD_USER)}-${String(LOAD_USER)} lookup 200\n`,
   );
-  // New connections at full rate leave more sockets in TIME_WAIT than there are ports by default.
-  await capture([
-    ...space.enter,
-    ...[
-      'sh',
-      '-c',
-      'echo "1024 65535" >/proc/sys/net/ipv4/ip_local_port_range; echo 1 >/proc/sys/net/ipv4/tcp_tw_reuse',
-    ],
-  ]);
+  await widenPorts(space.enter);
   return { ...space, loadAddress };
+}
+
+/**
+ * New connections at full rate leave more sockets in TIME_WAIT than there are ports by default, and from the half of the
+ * range on each connect searches it. `enter` leads into the network namespace of the client, with a writable /proc/sys.
+ */
+export async function widenPorts(enter: readonly string[]): Promise<void> {
+  const folder = '/proc/sys/net/ipv4';
+  const script = `echo 1024 65535 >${folder}/ip_local_port_range && echo 1 >${folder}/tcp_tw_reuse`;
+  await capture([...enter, 'sh', '-c', script]);
 }
 
 /**

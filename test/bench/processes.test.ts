@@ -17,12 +17,14 @@ describe('processTree', () => {
       const { pid = 0 } = shell;
       const all = await eventually(
         () => processTree(pid, () => false),
-        (tree) => tree.length === 4,
+        ({ firewall }) => firewall.length === 4,
       );
-      expect(all).toHaveLength(4);
-      const without = processTree(pid, (argv) => argv.at(-1) === 'command');
-      expect(without).toHaveLength(2);
-      expect(without).toContain(pid);
+      expect(all.firewall).toHaveLength(4);
+      expect(all.command).toBeUndefined();
+      const { firewall, command } = processTree(pid, (argv) => argv.at(-1) === 'command');
+      expect(firewall).toHaveLength(2);
+      expect(firewall).toContain(pid);
+      expect(all.firewall).toContain(command);
     } finally {
       process.kill(-(shell.pid ?? 0), 'SIGKILL');
     }

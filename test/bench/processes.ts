@@ -140,8 +140,14 @@ function kibibytes(rollup: string, field: string): number {
   return Number(value) * 1024;
 }
 
-/** `root` and its descendants, but for the subtree of the process whose command line `isCommand`: a firewall without what it guards. */
-export function processTree(root: number, isCommand: (argv: readonly string[]) => boolean): number[] {
+export interface Tree {
+  /** `root` and its descendants, but for the command and its own: a firewall without what it guards. */
+  readonly firewall: readonly number[];
+  readonly command: number | undefined;
+}
+
+/** The processes under `root`, told apart by the command line of the command. */
+export function processTree(root: number, isCommand: (argv: readonly string[]) => boolean): Tree {
   const children = new Map<number, number[]>();
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
@@ -152,14 +158,18 @@ export function processTree(root: number, isCommand: (argv: readonly string[]) =
       // it ended between the listing and the reading
     }
   }
-  const found: number[] = [];
+  const firewall: number[] = [];
+  let command: number | undefined;
   const visit = (pid: number): void => {
-    if (isCommand(commandLine(pid))) return;
-    found.push(pid);
+    if (isCommand(commandLine(pid))) {
+      command = pid;
+      return;
+    }
+    firewall.push(pid);
     for (const child of children.get(pid) ?? []) visit(child);
   };
   visit(root);
-  return found;
+  return { firewall, command };
 }
 
 function commandLine(pid: number): string[] {

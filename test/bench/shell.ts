@@ -12,7 +12,7 @@ export interface Shell {
   readonly close: () => Promise<void>;
 }
 
-export const quote = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`;
+const quote = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`;
 
 export function openShell(running: Running): Shell {
   const { stdin, stdout } = running.child;

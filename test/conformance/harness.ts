@@ -43,9 +43,6 @@ export interface Outcome {
 /** The same ones in every run; longer runs by the environment. */
 export const FUZZ_ITERATIONS = Number(process.env['SALLYPORT_FUZZ_ITERATIONS'] ?? 3000);
 
-/** More than any head or hello that is looked at, with what may come beside it. */
-const MOST_KEPT = 256 * 1024;
-
 export function play(codec: Codec, conversation: Conversation, how: Play): Outcome {
   const { decide, server } = conversation;
   const acts: string[] = [];
@@ -64,6 +61,11 @@ export function play(codec: Codec, conversation: Conversation, how: Play): Outco
   const mustBeOpen = (what: string): void => {
     if (ending !== 'open') throw new Error(`${what} after the session was ${ending}`);
   };
+  const mustBePaused = (): void => {
+    if (!paused) throw new Error('reads on while it waits');
+  };
+  const isOpen = (): boolean => ending === 'open';
+  const isSpliced = (): boolean => ending === 'spliced';
   const io: SessionIo = {
     judge(act, then) {
       mustBeOpen('judged');
@@ -141,30 +143,24 @@ export function play(codec: Codec, conversation: Conversation, how: Play): Outco
     }
   };
 
-  let keptAtMost = 0;
-  const deliver = (piece: Buffer): void => {
-    if (ending === 'spliced') {
-      sentBytes += piece.length;
-      upstream.push(Buffer.from(piece));
-    } else if (ending === 'open') session.fromDownstream(Buffer.from(piece));
-    if (paused) keptAtMost += piece.length;
-    else keptAtMost = 0;
-    if (!how.ignorePause && keptAtMost > MOST_KEPT) throw new Error('kept more than it may');
-  };
+  const isStuck = (): boolean => paused && how.ignorePause !== true;
   for (const piece of how.pieces) {
     if (piece.length === 0) continue;
-    if (paused && how.ignorePause !== true) {
-      settle();
-      if (paused) {
-        ending = ending === 'open' ? 'stuck' : ending;
-        break;
-      }
+    if (isSpliced()) {
+      sentBytes += piece.length;
+      upstream.push(Buffer.from(piece));
+    } else if (isStuck()) {
+      if (isOpen()) ending = 'stuck';
+      break;
+    } else if (isOpen()) {
+      paused = false;
+      session.fromDownstream(Buffer.from(piece));
+      if (lateAnswers.length > 0) mustBePaused();
     }
-    deliver(piece);
     if (how.ignorePause !== true) settle();
   }
   settle();
-  if (how.halfClose === true && ending === 'open') {
+  if (how.halfClose === true && isOpen()) {
     session.downstreamEnded();
     settle();
   }
@@ -195,7 +191,10 @@ function comparable(outcome: Outcome): Omit<Outcome, 'writes'> {
 export function describeAct(act: Act): string {
   const { tags } = act;
   const operation = act.operation.name ?? '-';
-  const path = tags['http.path'] === undefined ? '-' : tags['http.path'] + (tags['http.query_params'] === undefined ? '' : `?${tags['http.query_params']}`);
+  const path =
+    tags['http.path'] === undefined
+      ? '-'
+      : tags['http.path'] + (tags['http.query_params'] === undefined ? '' : `?${tags['http.query_params']}`);
   const inside = act.class === 'tls' || act.class === 'tcp' ? '' : ` ${operation} ${path}`;
   return `${act.class} ${act.requestedName ?? '-'}${inside}${act.doubt === undefined ? '' : ` (${act.doubt})`}`;
 }
@@ -205,7 +204,13 @@ function answerTo(act: Act, effect: ReturnType<Decide>): Answer {
   const access = { class: act.class, tags: act.tags, operation: act.operation, destination, doubt: act.doubt };
   // only the engine's decision makes permits; this stands for it, one an act, so that each can be told from the rest
   if (effect === 'allow') return { effect, permit: Object.freeze({}) as Permit, access };
-  return { effect: 'deny', id: 'r-1', reason: effect === 'misdirected' ? effect : 'no-rule', remedy: 'allow it', access };
+  return {
+    effect: 'deny',
+    id: 'r-1',
+    reason: effect === 'misdirected' ? effect : 'no-rule',
+    remedy: 'allow it',
+    access,
+  };
 }
 
 function originalAddress(): Address {
@@ -224,7 +229,11 @@ export function byteByByte(bytes: Buffer): readonly Buffer[] {
 }
 
 /** The suite. `bounded`: endless beginnings, of which the session must say in time that it has seen enough. */
-export function describeConformance(codec: Codec, conversations: readonly Conversation[], bounded: readonly Conversation[]): void {
+export function describeConformance(
+  codec: Codec,
+  conversations: readonly Conversation[],
+  bounded: readonly Conversation[],
+): void {
   describe(`${codec.name}: however it arrives`, () => {
     it.each(conversations)('$name', (conversation) => {
       const { input } = conversation;
@@ -263,42 +272,53 @@ export function describeConformance(codec: Codec, conversations: readonly Conver
   });
 
   if (bounded.length > 0) {
-  describe(`${codec.name}: more than is looked at`, () => {
-    it.each(bounded)('$name', (conversation) => {
-      const whole = play(codec, conversation, { pieces: [conversation.input] });
-      expect(whole.ending).not.toBe('open');
-      expect(whole.ending).not.toBe('stuck');
-      expect(whole.upstream).toBe('');
-      const pieces: Buffer[] = [];
-      for (let at = 0; at < conversation.input.length; at += 1009) pieces.push(conversation.input.subarray(at, at + 1009));
-      expect(play(codec, conversation, { pieces })).toEqual(whole);
+    describe(`${codec.name}: more than is looked at`, () => {
+      it.each(bounded)('$name', (conversation) => {
+        const whole = play(codec, conversation, { pieces: [conversation.input] });
+        expect(whole.ending).not.toBe('open');
+        expect(whole.ending).not.toBe('stuck');
+        expect(whole.upstream).toBe('');
+        const pieces: Buffer[] = [];
+        for (let at = 0; at < conversation.input.length; at += 1009)
+          pieces.push(conversation.input.subarray(at, at + 1009));
+        expect(play(codec, conversation, { pieces })).toEqual(whole);
+      });
     });
-  });
   }
 
   describe(`${codec.name}: garbage`, () => {
-    it('is never sent on without a permit, and comes to the same however it is split', { timeout: 5000 + FUZZ_ITERATIONS * 10 }, () => {
-      const random = createRandom(0x5a11_9042);
-      for (let iteration = 0; iteration < FUZZ_ITERATIONS; iteration += 1) {
-        const conversation = conversations[random(conversations.length)];
-        const other = conversations[random(conversations.length)];
-        if (conversation === undefined || other === undefined) throw new Error('no conversations');
-        const input = mutate(random(4) === 0 ? Buffer.concat([conversation.input, other.input]) : conversation.input, random);
-        const mutated = { ...conversation, input };
-        const seen = `iteration ${iteration}: ${JSON.stringify(input.toString('latin1'))}`;
-        const whole = play(codec, mutated, { pieces: [input], halfClose: true });
-        const places = Array.from({ length: random(6) }, () => random(input.length + 1)).sort((a, b) => a - b);
-        const split = play(codec, mutated, {
-          pieces: splitAt(input, ...places),
-          halfClose: true,
-          answers: random(2) === 0 ? 'late' : 'at-once',
-          ignorePause: random(4) === 0,
-        });
-        expect(comparable(split), seen).toEqual(comparable(whole));
-        expect(play(codec, { ...mutated, decide: () => 'deny' }, { pieces: splitAt(input, ...places) }).upstream, seen).toBe('');
-        expect(isSubsequence(whole.upstream, input.toString('latin1')), seen).toBe(true);
-      }
-    });
+    it(
+      'is never sent on without a permit, and comes to the same however it is split',
+      { timeout: 5000 + FUZZ_ITERATIONS * 10 },
+      () => {
+        const random = createRandom(0x5a11_9042);
+        for (let iteration = 0; iteration < FUZZ_ITERATIONS; iteration += 1) {
+          const conversation = conversations[random(conversations.length)];
+          const other = conversations[random(conversations.length)];
+          if (conversation === undefined || other === undefined) throw new Error('no conversations');
+          const input = mutate(
+            random(4) === 0 ? Buffer.concat([conversation.input, other.input]) : conversation.input,
+            random,
+          );
+          const mutated = { ...conversation, input };
+          const seen = `iteration ${iteration}: ${JSON.stringify(input.toString('latin1'))}`;
+          const whole = play(codec, mutated, { pieces: [input], halfClose: true });
+          const places = Array.from({ length: random(6) }, () => random(input.length + 1)).sort((a, b) => a - b);
+          const split = play(codec, mutated, {
+            pieces: splitAt(input, ...places),
+            halfClose: true,
+            answers: random(2) === 0 ? 'late' : 'at-once',
+            ignorePause: random(4) === 0,
+          });
+          expect(comparable(split), seen).toEqual(comparable(whole));
+          expect(
+            play(codec, { ...mutated, decide: () => 'deny' }, { pieces: splitAt(input, ...places) }).upstream,
+            seen,
+          ).toBe('');
+          expect(isSubsequence(whole.upstream, input.toString('latin1')), seen).toBe(true);
+        }
+      },
+    );
   });
 }
 
@@ -338,7 +358,11 @@ export function mutate(bytes: Buffer, random: (below: number) => number): Buffer
         break;
       case 3:
         // bytes that mean something to somebody
-        mutated = Buffer.concat([before, Buffer.from(['\r', '\n', '\r\n', '\r\n\r\n', '\0', ' ', '\t', ':', ',', ';', '0'][random(11)] ?? ''), after]);
+        mutated = Buffer.concat([
+          before,
+          Buffer.from(['\r', '\n', '\r\n', '\r\n\r\n', '\0', ' ', '\t', ':', ',', ';', '0'][random(11)] ?? ''),
+          after,
+        ]);
         break;
       case 4:
         mutated = Buffer.concat([before, bytes.subarray(random(bytes.length), random(bytes.length)), after]);

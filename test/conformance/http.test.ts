@@ -6,7 +6,16 @@ import { describe, expect, it } from 'vitest';
 import type { Act } from '../../src/engine/protocols/codec.ts';
 import { CLEARTEXT_HTTP2 } from '../../src/engine/protocols/http/cleartext-http2.ts';
 import { HTTP1 } from '../../src/engine/protocols/http/session.ts';
-import { createRandom, describeConformance, FUZZ_ITERATIONS, mutate, play, type Conversation, type Decide, type Outcome } from './harness.ts';
+import {
+  createRandom,
+  describeConformance,
+  FUZZ_ITERATIONS,
+  mutate,
+  play,
+  type Conversation,
+  type Decide,
+  type Outcome,
+} from './harness.ts';
 
 /** One allowed host, in it all but /denied, GET, POST and HEAD; what cannot be told is denied. */
 function decide(act: Act): ReturnType<Decide> {
@@ -36,14 +45,16 @@ function server(received: Buffer): Buffer {
     if (bodyLength === undefined || bodyLength > text.length) return Buffer.from(said, 'latin1');
     text = text.slice(bodyLength);
     if (/\r\nupgrade: *websocket/i.test(head[0])) {
-      if (head[2] === '/socket') return Buffer.from(`${said}HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n`, 'latin1');
+      if (head[2] === '/socket')
+        return Buffer.from(`${said}HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n`, 'latin1');
       said += 'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n';
       continue;
     }
     if (head[2] === '/continue') said += 'HTTP/1.1 100 Continue\r\n\r\n';
     const echo = `${head[1] ?? ''} ${head[2] ?? ''}\n`;
     if (head[1] === 'HEAD') said += `HTTP/1.1 200 OK\r\nContent-Length: ${echo.length}\r\n\r\n`;
-    else if (head[2] === '/chunks') said += `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${echo.length.toString(16)}\r\n${echo}\r\n0\r\n\r\n`;
+    else if (head[2] === '/chunks')
+      said += `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${echo.length.toString(16)}\r\n${echo}\r\n0\r\n\r\n`;
     else if (head[2] === '/none') said += 'HTTP/1.1 204 No Content\r\n\r\n';
     else said += `HTTP/1.1 200 OK\r\nContent-Length: ${echo.length}\r\n\r\n${echo}`;
   }
@@ -70,6 +81,13 @@ const CHUNKED = `POST /up HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n5
 /** A request inside another's body, which must never be taken for one. */
 const INNER = `GET /denied/inner HTTP/1.1\r\n${HOST}\r\n`;
 
+const line = (method: string, target: string, version = 'HTTP/1.1'): string =>
+  `${method} ${target} ${version}\r\n${HOST}\r\n`;
+const field = (text: string): string => `GET /a HTTP/1.1\r\n${HOST}${text}\r\n\r\n`;
+const host = (text: string): string => `GET /a HTTP/1.1\r\nHost: ${text}\r\n\r\n`;
+const body = (fields: string, text: string): string => `POST /a HTTP/1.1\r\n${HOST}${fields}\r\n\r\n${text}`;
+const chunks = (text: string): string => body('Transfer-Encoding: chunked', text);
+
 function conversation(name: string, text: string, by: Decide = decide): Conversation {
   return { name, input: Buffer.from(text, 'latin1'), decide: by, server };
 }
@@ -82,31 +100,79 @@ const CONVERSATIONS: readonly Conversation[] = [
   conversation('denied, allowed, denied', DENIED + GET + DENIED),
   conversation('a body', POST + GET),
   conversation('a denied body', POST.replace('/form', '/denied') + GET),
+  conversation(
+    'a denied body between two',
+    POST + POST.replace('/form', '/denied') + CHUNKED.replace('/up', '/denied') + GET,
+  ),
   conversation('chunks', CHUNKED + GET),
   conversation('denied chunks', CHUNKED.replace('/up', '/denied') + GET),
-  conversation('requests in a body', `POST /form HTTP/1.1\r\n${HOST}Content-Length: ${INNER.length}\r\n\r\n${INNER}${GET}`),
+  conversation(
+    'requests in a body',
+    `POST /form HTTP/1.1\r\n${HOST}Content-Length: ${INNER.length}\r\n\r\n${INNER}${GET}`,
+  ),
   conversation('HEAD', `HEAD /a HTTP/1.1\r\n${HOST}\r\n${DENIED}HEAD /denied HTTP/1.1\r\n${HOST}\r\n${GET}`),
-  conversation('answers of all kinds', ['/chunks', '/none', '/continue', '/a'].map((path) => GET.replace('/a', path) + DENIED).join('')),
+  conversation(
+    'answers of all kinds',
+    ['/chunks', '/none', '/continue', '/a'].map((path) => GET.replace('/a', path) + DENIED).join(''),
+  ),
   conversation('close', GET.replace(HOST, `${HOST}Connection: close\r\n`) + GET),
   conversation('denied with close', DENIED.replace(HOST, `${HOST}Connection: close\r\n`) + GET),
   conversation('HTTP/1.0', GET.replace('1.1', '1.0') + GET),
   conversation('HTTP/1.0 kept alive', `GET /a HTTP/1.0\r\n${HOST}Connection: keep-alive\r\n\r\n${DENIED}`),
-  conversation('a WebSocket', `GET /socket HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x02hi`),
-  conversation('a WebSocket that the server refuses', `GET /no HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n${DENIED}${GET}`),
-  conversation('a denied WebSocket', `GET /denied HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n${GET}`),
-  conversation('an upgrade to HTTP/2 not taken', `${GET.replace(HOST, `${HOST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n`)}${GET}`),
+  conversation(
+    'a WebSocket',
+    `GET /socket HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x02hi`,
+  ),
+  conversation(
+    'a WebSocket that the server refuses',
+    `GET /no HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n${DENIED}${GET}`,
+  ),
+  conversation(
+    'a denied WebSocket',
+    `GET /denied HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n${GET}`,
+  ),
+  conversation(
+    'an upgrade to HTTP/2 not taken',
+    `${GET.replace(HOST, `${HOST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n`)}${GET}`,
+  ),
   conversation('an unknown upgrade', `GET /a HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: other\r\n\r\n${GET}`),
-  conversation('an unknown upgrade that an address rule allows', `${GET}${DENIED}GET /a HTTP/1.1\r\n${HOST}Upgrade: other\r\n\r\n${DENIED}`, decideByAddress),
+  conversation(
+    'an unknown upgrade that an address rule allows',
+    `${GET}${DENIED}GET /a HTTP/1.1\r\n${HOST}Upgrade: other\r\n\r\n${DENIED}`,
+    decideByAddress,
+  ),
   conversation('CONNECT', `${GET}CONNECT x.test:443 HTTP/1.1\r\nHost: x.test:443\r\n\r\n${GET}`),
-  conversation('CONNECT that an address rule allows', `${GET}CONNECT x.test:443 HTTP/1.1\r\nHost: x.test:443\r\n\r\nanything`, decideByAddress),
-  conversation('an expectation', `POST /continue HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi${GET}`),
-  conversation('a denied expectation', `POST /denied HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi${GET}`),
+  conversation(
+    'CONNECT that an address rule allows',
+    `${GET}CONNECT x.test:443 HTTP/1.1\r\nHost: x.test:443\r\n\r\nanything`,
+    decideByAddress,
+  ),
+  conversation(
+    'an expectation',
+    `POST /continue HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi${GET}`,
+  ),
+  conversation(
+    'a denied expectation',
+    `POST /denied HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi${GET}`,
+  ),
   conversation('another name later', GET + GET.replace('allowed.test', 'other.test') + GET),
   conversation('unreadable after two', `${GET}${DENIED}GET / HTTP/1.1\nHost: allowed.test\n\n${GET}`),
-  conversation('unreadable, and an address rule', `${GET}${DENIED}GET / HTTP/1.1\nHost: allowed.test\n\n${DENIED}`, decideByAddress),
+  conversation(
+    'unreadable, and an address rule',
+    `${GET}${DENIED}GET / HTTP/1.1\nHost: allowed.test\n\n${DENIED}`,
+    decideByAddress,
+  ),
   conversation('an unreadable chunk', `${GET}${CHUNKED.replace('1a;', '1g;')}${GET}`),
-  conversation('an unreadable chunk, and an address rule', `${GET}${DENIED}${CHUNKED.replace('1a;', '1g;')}${DENIED}`, decideByAddress),
-  conversation('an unreadable chunk of a denied request', `${DENIED}${CHUNKED.replace('/up', '/denied').replace('1a;', '1g;')}${GET}`, decideByAddress),
+  conversation(
+    'an unreadable chunk, and an address rule',
+    `${GET}${DENIED}${CHUNKED.replace('1a;', '1g;')}${DENIED}`,
+    decideByAddress,
+  ),
+  conversation(
+    'an unreadable chunk of a denied request',
+    `${DENIED}${CHUNKED.replace('/up', '/denied').replace('1a;', '1g;')}${GET}`,
+    decideByAddress,
+  ),
   conversation('more requests at once than are read', (GET + DENIED).repeat(100)),
 ];
 
@@ -116,10 +182,51 @@ const BOUNDED: readonly Conversation[] = [
   conversation('an endless field name', `GET / HTTP/1.1\r\n${LONG}`),
   conversation('an endless value', `GET / HTTP/1.1\r\nX: ${LONG}`),
   conversation('endless fields', `GET / HTTP/1.1\r\n${'X: y\r\n'.repeat(20_000)}`),
-  conversation('a head one byte too long', `GET / HTTP/1.1\r\n${HOST}X: ${'x'.repeat(64 * 1024 - HOST.length - 23)}y\r\n\r\n`),
+  conversation(
+    'a head one byte too long',
+    `GET / HTTP/1.1\r\n${HOST}X: ${'x'.repeat(64 * 1024 - HOST.length - 23)}y\r\n\r\n`,
+  ),
 ];
 
 describeConformance(HTTP1, CONVERSATIONS, BOUNDED);
+
+describe('nothing of a denied request leaves', () => {
+  it.each([
+    ['its head', GET + DENIED + GET, GET + GET],
+    ['its body', POST + POST.replace('/form', '/denied') + GET, POST + GET],
+    ['its chunks', CHUNKED + CHUNKED.replace('/up', '/denied') + GET, CHUNKED + GET],
+    [
+      'requests in its body',
+      GET + POST.replace('/form', '/denied').replace('11', String(GET.length + 11)) + GET + GET,
+      GET + GET,
+    ],
+  ])('%s', (_name, text, upstream) => {
+    expect(outcome(text)).toMatchObject({ upstream, ending: 'open' });
+  });
+
+  it('nor of one whose client asked first, whether it sends the body or not: the connection ends', () => {
+    const denied = outcome(`POST /denied HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n`);
+    expect(denied).toMatchObject({ upstream: '', ending: 'closed' });
+    expect(denied.downstream).toMatch(/^HTTP\/1.1 403 [^]*\r\nConnection: close\r\n/);
+  });
+});
+
+describe('an act', () => {
+  it.each([
+    ['its method and path', GET, 'http allowed.test GET /a allow'],
+    ['a query', GET.replace('/a', '/a?b=c'), 'http allowed.test GET /a?b=c allow'],
+    ['no operation where a field overrides it', field('X-HTTP-Method: PUT'), 'http allowed.test - /a deny'],
+    ['no path where a field overrides it', field('X-Original-URL: /b'), 'http allowed.test GET - deny'],
+    ['no path where servers read it in two ways', line('GET', '/a//b'), 'http allowed.test GET - deny'],
+    ['a WebSocket', field('Upgrade: WebSocket'), 'websocket allowed.test GET /a allow'],
+    ['a method of its own', line('PURGE', '/a'), 'http allowed.test PURGE /a allow'],
+    ['a server as a whole', line('OPTIONS', '*'), 'http allowed.test OPTIONS - deny'],
+    ['a request without a host', 'GET /a HTTP/1.0\r\n\r\n', 'http - GET /a deny'],
+    ['a tunnel', 'CONNECT a.test:1 HTTP/1.1\r\nHost: a.test:1\r\n\r\n', 'tcp - (tunnel) deny'],
+  ])('tells %s', (_name, text, act) => {
+    expect(outcome(text).acts).toEqual([act]);
+  });
+});
 
 describe('answers keep their order', () => {
   it('with denials among them', () => {
@@ -147,12 +254,6 @@ function outcome(text: string, by: Decide = decide): Outcome {
 
 /** `passes`: goes upstream as it came. A status: refused with it, and the request after it judged on its own or not at all. */
 type Expected = 'passes' | 400 | 403 | 421 | 431 | 'reset';
-
-const line = (method: string, target: string, version = 'HTTP/1.1'): string => `${method} ${target} ${version}\r\n${HOST}\r\n`;
-const field = (text: string): string => `GET /a HTTP/1.1\r\n${HOST}${text}\r\n\r\n`;
-const host = (text: string): string => `GET /a HTTP/1.1\r\nHost: ${text}\r\n\r\n`;
-const body = (fields: string, text: string): string => `POST /a HTTP/1.1\r\n${HOST}${fields}\r\n\r\n${text}`;
-const chunks = (text: string): string => body('Transfer-Encoding: chunked', text);
 
 const SMUGGLING: readonly (readonly [name: string, text: string, expected: Expected])[] = [
   // two framings
@@ -215,6 +316,7 @@ const SMUGGLING: readonly (readonly [name: string, text: string, expected: Expec
   ['lines ended by LF', GET.replaceAll('\r\n', '\n'), 400],
   ['an end ended by LF', `GET /a HTTP/1.1\r\n${HOST}\n`, 400],
   ['a bare CR in a value', field('X: a\rY: b'), 400],
+  ['a bare CR in a value, before what reads as a field', field('X: a\rYZ: b'), 400],
   ['a bare LF in a value', field('X: a\nTransfer-Encoding: chunked'), 400],
   ['a NUL in a value', field('X: a\0b'), 400],
   ['a NUL in a name', field('X\0: a'), 400],
@@ -274,6 +376,7 @@ const SMUGGLING: readonly (readonly [name: string, text: string, expected: Expec
   ['its own port', host('allowed.test:80'), 'passes'],
   ['upper case and a trailing dot', host('ALLOWED.test.'), 'passes'],
   ['absolute form against Host', line('GET', 'http://denied.test/a'), 400],
+  ['absolute form against a host as long', line('GET', 'http://alloweb.test/a'), 400],
   ['absolute form against the port', line('GET', 'http://allowed.test:81/a'), 400],
   ['absolute form with userinfo', line('GET', 'http://x@allowed.test/a'), 400],
   ['absolute form of another scheme', line('GET', 'https://allowed.test/a'), 400],
@@ -343,7 +446,10 @@ describe('smuggling', () => {
 });
 
 describe('a second reader', () => {
-  const all = [...SMUGGLING.map(([name, text]) => [name, text + GET] as const), ...CONVERSATIONS.map(({ name, input }) => [name, input.toString('latin1')] as const)];
+  const all = [
+    ...SMUGGLING.map(([name, text]) => [name, text + GET] as const),
+    ...CONVERSATIONS.map(({ name, input }) => [name, input.toString('latin1')] as const),
+  ];
   // Node's server stops reading HTTP at an upgrade, whatever it answers
   const inputs = all.filter(([, text]) => !text.includes('Upgrade: websocket'));
   it.each(inputs)('finds in what was sent just the requests that were allowed: %s', async (_name, text) => {
@@ -358,7 +464,10 @@ describe('a second reader', () => {
 describe('a second reader of garbage', () => {
   it('never finds another request than those that were allowed', { timeout: 5000 + FUZZ_ITERATIONS * 10 }, async () => {
     const random = createRandom(0xc0ffee);
-    const all = [...SMUGGLING.map(([, text]) => Buffer.from(text + INNER, 'latin1')), ...CONVERSATIONS.map(({ input }) => input)];
+    const all = [
+      ...SMUGGLING.map(([, text]) => Buffer.from(text + INNER, 'latin1')),
+      ...CONVERSATIONS.map(({ input }) => input),
+    ];
     const seeds = all.filter((bytes) => bytes.length < 2000);
     const decideAllButWhole: Decide = (act) => (act.doubt === undefined && act.class === 'http' ? 'allow' : 'deny');
     for (let iteration = 0; iteration < FUZZ_ITERATIONS; iteration += 1) {
@@ -388,11 +497,18 @@ async function requestsIn(bytes: string): Promise<readonly string[]> {
     response.end();
   });
   reader.on('clientError', () => undefined);
-  const connection = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done(), final: (done) => done() });
+  const connection = new Duplex({
+    read: () => undefined,
+    write: (_chunk, _encoding, done) => done(),
+    final: (done) => done(),
+  });
   reader.emit('connection', connection);
   connection.push(Buffer.from(bytes, 'latin1'));
   connection.push(null);
-  await Promise.race([once(connection, 'end').catch(() => undefined), once(connection, 'close').catch(() => undefined)]);
+  await Promise.race([
+    once(connection, 'end').catch(() => undefined),
+    once(connection, 'close').catch(() => undefined),
+  ]);
   await new Promise((resolve) => setImmediate(resolve));
   connection.destroy();
   reader.closeAllConnections();
@@ -403,7 +519,11 @@ describe('what a server says', () => {
   const to = (text: string, answers: string, by: Decide = decide): Outcome => {
     const input = Buffer.from(text, 'latin1');
     const said = Buffer.from(answers, 'latin1');
-    return play(HTTP1, { name: text, input, decide: by, server: (received) => (received.length > 0 ? said : Buffer.alloc(0)) }, { pieces: [input] });
+    return play(
+      HTTP1,
+      { name: text, input, decide: by, server: (received) => (received.length > 0 ? said : Buffer.alloc(0)) },
+      { pieces: [input] },
+    );
   };
   const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
@@ -430,7 +550,8 @@ describe('what a server says', () => {
   });
 
   it('has no body after HEAD, 204 and 304', () => {
-    const answers = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n';
+    const answers =
+      'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n';
     const done = to(`HEAD /a HTTP/1.1\r\n${HOST}\r\n${GET}${GET}${DENIED}`, answers);
     expect(done.downstream).toMatch(/^[^]*204 No Content\r\n\r\nHTTP\/1.1 403/);
   });
@@ -477,5 +598,7 @@ it('refuses HTTP/2 in its own words', () => {
   const refused = play(CLEARTEXT_HTTP2, { name: '', input, decide }, { pieces: [input] });
   expect(refused.acts).toEqual(['tcp - (http2) deny']);
   // SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED
-  expect(Buffer.from(refused.downstream, 'latin1').toString('hex')).toBe('000000040000000000' + '000008070000000000' + '000000000000000d');
+  expect(Buffer.from(refused.downstream, 'latin1').toString('hex')).toBe(
+    '000000040000000000' + '000008070000000000' + '000000000000000d',
+  );
 });

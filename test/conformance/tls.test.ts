@@ -23,7 +23,10 @@ const alpn = (...protocols: readonly string[]): Buffer =>
   extension(16, sized16(...protocols.map((protocol) => Buffer.concat([u8(protocol.length), Buffer.from(protocol)]))));
 const keyShare = (length: number): Buffer => extension(51, sized16(u16(0x11ec), sized16(Buffer.alloc(length, 7))));
 
-function hello(extensions: Buffer | undefined, { version = 0x0303, session = 32, suites = 4, compressions = 1 } = {}): Buffer {
+function hello(
+  extensions: Buffer | undefined,
+  { version = 0x0303, session = 32, suites = 4, compressions = 1 } = {},
+): Buffer {
   const body = Buffer.concat([
     u16(version),
     Buffer.alloc(32, 1),
@@ -86,14 +89,28 @@ const CONVERSATIONS: readonly Conversation[] = [
   conversation('without a name', records(hello(alpn('h2')))),
   conversation('without extensions', records(hello(undefined))),
   conversation('with two names', records(hello(sni('allowed.test', 'denied.test')))),
-  conversation('with two names, and an address rule', records(hello(sni('allowed.test', 'denied.test'))), decideByAddress),
+  conversation(
+    'with two names, and an address rule',
+    records(hello(sni('allowed.test', 'denied.test'))),
+    decideByAddress,
+  ),
   conversation('unreadable', records(hello(sni('allowed.test'), { suites: 3 }))),
-  conversation('unreadable, and an address rule', Buffer.concat([records(hello(sni('allowed.test'), { suites: 3 })), EARLY_DATA]), decideByAddress),
+  conversation(
+    'unreadable, and an address rule',
+    Buffer.concat([records(hello(sni('allowed.test'), { suites: 3 })), EARLY_DATA]),
+    decideByAddress,
+  ),
 ];
 
-const TINY_RECORDS = records(hello(Buffer.concat([keyShare(1200), sni('allowed.test')])), new Array<number>(1000).fill(1));
+const TINY_RECORDS = records(
+  hello(Buffer.concat([keyShare(1200), sni('allowed.test')])),
+  new Array<number>(1000).fill(1),
+);
 const BOUNDED: readonly Conversation[] = [
-  conversation('a hello of a megabyte', records(Buffer.concat([u8(1), u24(1 << 20), Buffer.alloc(1 << 20)]), new Array<number>(100).fill(16_000))),
+  conversation(
+    'a hello of a megabyte',
+    records(Buffer.concat([u8(1), u24(1 << 20), Buffer.alloc(1 << 20)]), new Array<number>(100).fill(16_000)),
+  ),
   conversation('records of one byte', TINY_RECORDS),
 ];
 
@@ -112,7 +129,11 @@ describe('a hello that clients send', () => {
       alpn: ['h2', 'http/1.1'],
       offersEncryptedHello: false,
     });
-    expect(outcome(input)).toMatchObject({ acts: ['tls allowed.test (not-inspected) allow'], ending: 'spliced', upstream: input.toString('latin1') });
+    expect(outcome(input)).toMatchObject({
+      acts: ['tls allowed.test (not-inspected) allow'],
+      ending: 'spliced',
+      upstream: input.toString('latin1'),
+    });
   });
 
   it('of this Node without a name is one without a name', () => {
@@ -121,28 +142,42 @@ describe('a hello that clients send', () => {
 
   it('tells its names, protocols and encrypted hello as tags', () => {
     let tags: Act['tags'] = {};
-    outcome(records(hello(Buffer.concat([sni('Allowed.TEST'), alpn('h2', 'x'), extension(0xfe0d, Buffer.alloc(8))]))), (act) => {
-      ({ tags } = act);
-      return 'deny';
-    });
+    outcome(
+      records(hello(Buffer.concat([sni('Allowed.TEST'), alpn('h2', 'x'), extension(0xfe0d, Buffer.alloc(8))]))),
+      (act) => {
+        ({ tags } = act);
+        return 'deny';
+      },
+    );
     expect(tags).toEqual({ 'tls.sni': 'allowed.test', 'tls.alpn': 'h2,x', 'tls.ech': 'offered' });
   });
 
   it('is refused by a fatal alert, access_denied', () => {
-    expect(Buffer.from(outcome(records(hello(sni('denied.test')))).downstream, 'latin1').toString('hex')).toBe('15030300020231');
+    expect(Buffer.from(outcome(records(hello(sni('denied.test')))).downstream, 'latin1').toString('hex')).toBe(
+      '15030300020231',
+    );
   });
 });
 
 describe('a hello that nobody should send', () => {
   const extensions = (...parts: readonly Buffer[]): Buffer => records(hello(Buffer.concat(parts)));
   const allowed = records(ALLOWED);
-  const withByte = (at: number, byte: number): Buffer => Buffer.concat([allowed.subarray(0, at), u8(byte), allowed.subarray(at + 1)]);
+  const withByte = (at: number, byte: number): Buffer =>
+    Buffer.concat([allowed.subarray(0, at), u8(byte), allowed.subarray(at + 1)]);
   it.each<readonly [string, Buffer, 'malformed' | 'ambiguous-name' | 'too-large']>([
     ['two names in one list', extensions(sni('allowed.test', 'denied.test')), 'ambiguous-name'],
     ['the same name twice', extensions(sni('allowed.test', 'allowed.test')), 'ambiguous-name'],
     ['two extensions of names', extensions(sni('allowed.test'), sni('denied.test')), 'ambiguous-name'],
-    ['two extensions of names, apart', extensions(sni('allowed.test'), alpn('h2'), sni('denied.test')), 'ambiguous-name'],
-    ['a name and one of another type', extensions(extension(0, sized16(name('allowed.test'), name('denied.test', 1)))), 'ambiguous-name'],
+    [
+      'two extensions of names, apart',
+      extensions(sni('allowed.test'), alpn('h2'), sni('denied.test')),
+      'ambiguous-name',
+    ],
+    [
+      'a name and one of another type',
+      extensions(extension(0, sized16(name('allowed.test'), name('denied.test', 1)))),
+      'ambiguous-name',
+    ],
     ['a name of another type', extensions(extension(0, sized16(name('allowed.test', 1)))), 'malformed'],
     ['an empty name', extensions(sni('')), 'malformed'],
     ['an empty list of names', extensions(extension(0, sized16())), 'malformed'],
@@ -163,16 +198,32 @@ describe('a hello that nobody should send', () => {
     ['no suites', records(hello(sni('allowed.test'), { suites: 0 })), 'malformed'],
     ['no compressions', records(hello(sni('allowed.test'), { compressions: 0 })), 'malformed'],
     ['a version of SSL 2', records(hello(sni('allowed.test'), { version: 0x0002 })), 'malformed'],
-    ['bytes after the extensions', records(Buffer.concat([u8(1), u24(ALLOWED.length - 4 + 1), ALLOWED.subarray(4), u8(0)])), 'malformed'],
+    [
+      'bytes after the extensions',
+      records(Buffer.concat([u8(1), u24(ALLOWED.length - 4 + 1), ALLOWED.subarray(4), u8(0)])),
+      'malformed',
+    ],
     ['another message in the same record', records(Buffer.concat([ALLOWED, hello(sni('denied.test'))])), 'malformed'],
     ['another message first', withByte(5, 2), 'malformed'],
     ['a record of another version', withByte(2, 9), 'malformed'],
-    ['another record within the hello', Buffer.concat([records(ALLOWED.subarray(0, 40)), EARLY_DATA, records(ALLOWED.subarray(40))]), 'malformed'],
+    [
+      'another record within the hello',
+      Buffer.concat([records(ALLOWED.subarray(0, 40)), EARLY_DATA, records(ALLOWED.subarray(40))]),
+      'malformed',
+    ],
     ['an empty record', Buffer.concat([u8(0x16), u16(0x0301), u16(0), allowed]), 'malformed'],
     ['a record too long', Buffer.concat([u8(0x16), u16(0x0301), u16(16_385)]), 'malformed'],
-    ['a hello in the form of SSL 2', Buffer.from('802e0100020015000000100100800300800700c0030080060040', 'hex'), 'malformed'],
+    [
+      'a hello in the form of SSL 2',
+      Buffer.from('802e0100020015000000100100800300800700c0030080060040', 'hex'),
+      'malformed',
+    ],
     ['a hello of TLS in the form of SSL 2', Buffer.from('802e01030300150000001001008003', 'hex'), 'malformed'],
-    ['a hello too large', records(hello(Buffer.concat([sni('allowed.test'), extension(21, Buffer.alloc(16_300))])), [16_000]), 'too-large'],
+    [
+      'a hello too large',
+      records(hello(Buffer.concat([sni('allowed.test'), extension(21, Buffer.alloc(16_300))])), [16_000]),
+      'too-large',
+    ],
   ])('is allowed by no rule for TLS: %s', (_title, input, doubt) => {
     expect(TLS.detect(input)).toBe('yes');
     const refused = outcome(input, (act) => (act.class === 'tls' ? 'allow' : 'deny'));

@@ -23,18 +23,28 @@ describe('identify', () => {
     expect(identified(text)).toBe(name);
   });
 
-  it.each(['\r\nGET / HTTP/1.1\r\n', '\nGET / HTTP/1.1\r\n', ' GET / HTTP/1.1\r\n', 'get / http/1.1\r\n', 'GET\t/\tHTTP/1.1\r\n', 'foo /a HTTP/1.0\r\n', 'GET a HTTP/1.1\r\n', `FOO /${'x'.repeat(9000)}`])(
-    'does not take for plain TCP what a lenient server takes for a request: %j',
+  it.each([
+    '\r\nGET / HTTP/1.1\r\n',
+    '\nGET / HTTP/1.1\r\n',
+    ' GET / HTTP/1.1\r\n',
+    'get / http/1.1\r\n',
+    'GET\t/\tHTTP/1.1\r\n',
+    'foo /a HTTP/1.0\r\n',
+    'GET a HTTP/1.1\r\n',
+    `FOO /${'x'.repeat(9000)}`,
+  ])('does not take for plain TCP what a lenient server takes for a request: %j', (text) => {
+    expect(identified(text)).toBe('http');
+    // nor when it comes in pieces
+    for (let length = 1; length < text.length && length < 40; length += 1)
+      expect(identified(text.slice(0, length))).not.toBe('none');
+  });
+
+  it.each(['', 'G', 'GET', 'GET ', 'PRI * HTTP/2.0\r\n', '\x16', '\x80\x2e', 'FOO /a', 'hello'])(
+    'waits for more of %j',
     (text) => {
-      expect(identified(text)).toBe('http');
-      // nor when it comes in pieces
-      for (let length = 1; length < text.length && length < 40; length += 1) expect(identified(text.slice(0, length))).not.toBe('none');
+      expect(identified(text)).toBe('more');
     },
   );
-
-  it.each(['', 'G', 'GET', 'GET ', 'PRI * HTTP/2.0\r\n', '\x16', '\x80\x2e', 'FOO /a', 'hello'])('waits for more of %j', (text) => {
-    expect(identified(text)).toBe('more');
-  });
 
   it.each([
     'SSH-2.0-OpenSSH_9.6\r\n',
@@ -49,7 +59,7 @@ describe('identify', () => {
     '\x16\x02',
     '\x80\x2e\x02',
     'hello world',
-    `${'A'.repeat(40)}`,
+    'A'.repeat(40),
   ])('knows plain TCP: %j', (text) => {
     expect(identified(text)).toBe('none');
   });

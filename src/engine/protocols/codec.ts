@@ -22,7 +22,13 @@ export interface Act {
 /** The answer to one act. `id` names the denial to the person who reads it. */
 export type Answer =
   | { readonly effect: 'allow'; readonly permit: Permit; readonly access: Access }
-  | { readonly effect: 'deny'; readonly id: string; readonly reason: string; readonly remedy: string; readonly access: Access };
+  | {
+      readonly effect: 'deny';
+      readonly id: string;
+      readonly reason: string;
+      readonly remedy: string;
+      readonly access: Access;
+    };
 
 export interface SessionIo {
   /**

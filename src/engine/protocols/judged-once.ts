@@ -5,7 +5,11 @@
 import type { Act, Answer, Session, SessionIo } from './codec.ts';
 import { createGathered, gather, gathered, takeGathered } from './gather.ts';
 
-export function openJudgedOnce(io: SessionIo, read: (bytes: Buffer) => Act | 'more', refuse: (io: SessionIo) => void): Session {
+export function openJudgedOnce(
+  io: SessionIo,
+  read: (bytes: Buffer) => Act | 'more',
+  refuse: (io: SessionIo) => void,
+): Session {
   const kept = createGathered();
   let state: 'reading' | 'judging' | 'settled' = 'reading';
   let applicationEnded = false;

@@ -151,23 +151,36 @@ const MSGHDR = 56;
 
 interface MessageBuffers {
   readonly header: Buffer;
-  readonly iovec: Buffer;
+  readonly payload: Buffer;
   readonly name: Buffer;
   readonly control: Buffer;
 }
 
-function prepareMessage(payload: Buffer, nameLength: number, controlLength: number): MessageBuffers {
-  const header = pinned(MSGHDR);
-  const iovec = pinned(16);
-  const name = pinned(Math.max(nameLength, 1));
-  const control = pinned(Math.max(controlLength, 1));
-  iovec.writeBigUInt64LE(pointerTo(payload), 0);
-  iovec.writeBigUInt64LE(BigInt(payload.length), 8);
-  if (nameLength > 0) header.writeBigUInt64LE(pointerTo(name), 0);
-  header.writeBigUInt64LE(pointerTo(iovec), 16);
+/**
+ * All parts of a message in one allocation: they point at one another where the garbage collector does not see it, so
+ * that whoever holds one of them must hold all.
+ */
+function prepareMessage(payloadLength: number, nameLength: number, controlLength: number): MessageBuffers {
+  const aligned = (length: number): number => (length + 15) & ~15;
+  const nameAt = aligned(MSGHDR) + 16;
+  const controlAt = nameAt + aligned(nameLength);
+  const payloadAt = controlAt + aligned(controlLength);
+  const block = pinned(payloadAt + payloadLength);
+  const base = pointerTo(block);
+  const header = block.subarray(0, MSGHDR);
+  const iovec = block.subarray(aligned(MSGHDR), nameAt);
+  iovec.writeBigUInt64LE(base + BigInt(payloadAt), 0);
+  iovec.writeBigUInt64LE(BigInt(payloadLength), 8);
+  if (nameLength > 0) header.writeBigUInt64LE(base + BigInt(nameAt), 0);
+  header.writeBigUInt64LE(base + BigInt(aligned(MSGHDR)), 16);
   header.writeBigUInt64LE(1n, 24);
-  if (controlLength > 0) header.writeBigUInt64LE(pointerTo(control), 32);
-  return { header, iovec, name, control };
+  if (controlLength > 0) header.writeBigUInt64LE(base + BigInt(controlAt), 32);
+  return {
+    header,
+    name: block.subarray(nameAt, nameAt + nameLength),
+    control: block.subarray(controlAt, controlAt + controlLength),
+    payload: block.subarray(payloadAt),
+  };
 }
 
 export interface Datagram {
@@ -184,9 +197,8 @@ const IPV6_ORIGDSTADDR = 74;
 
 /** A function that takes one waiting datagram from `fd`: `undefined` when none waits, `'unusable'` for one without an original destination. */
 export function createDatagramReceiver(fd: number): () => Datagram | 'unusable' | undefined {
-  const payload = pinned(65_536);
   const controlSize = 128;
-  const { header, name, control } = prepareMessage(payload, 28, controlSize);
+  const { header, name, control, payload } = prepareMessage(65_536, 28, controlSize);
   return () => {
     header.writeUInt32LE(28, 8);
     header.writeBigUInt64LE(BigInt(controlSize), 40);
@@ -213,10 +225,9 @@ export function createDatagramReceiver(fd: number): () => Datagram | 'unusable' 
 
 /** One message with descriptors attached (SCM_RIGHTS); they stay open here. */
 export function sendDescriptors(fd: number, payload: Uint8Array, descriptors: readonly number[]): void {
-  const bytes = pinned(payload.length);
-  bytes.set(payload);
   const controlLength = descriptors.length === 0 ? 0 : 16 + ((descriptors.length * 4 + 7) & ~7);
-  const { header, control } = prepareMessage(bytes, 0, controlLength);
+  const { header, control, payload: bytes } = prepareMessage(payload.length, 0, controlLength);
+  bytes.set(payload);
   if (controlLength > 0) {
     control.writeBigUInt64LE(BigInt(16 + descriptors.length * 4), 0);
     control.writeInt32LE(1 /* SOL_SOCKET */, 8);
@@ -234,9 +245,8 @@ export interface ReceivedMessage {
 
 /** `'closed'` when the other end is gone, `undefined` when nothing waits. Descriptors come close-on-exec. */
 export function receiveDescriptors(fd: number): ReceivedMessage | 'closed' | undefined {
-  const payload = pinned(65_536);
   const controlSize = 16 + 4 * 16;
-  const { header, control } = prepareMessage(payload, 0, controlSize);
+  const { header, control, payload } = prepareMessage(65_536, 0, controlSize);
   header.writeBigUInt64LE(BigInt(controlSize), 40);
   const length = Number(fn.recvmsg(fd, header, 0x40 | 0x40000000 /* MSG_CMSG_CLOEXEC */));
   if (length < 0) {
@@ -342,12 +352,12 @@ export function hasCapability(capability: number): boolean {
 
 /** Installs a seccomp filter on this thread and all that it starts. `program`: struct sock_filter, 8 bytes each. */
 export function installSeccompFilter(program: Buffer, numberOfSeccomp: number): void {
-  const code = pinned(program.length);
-  program.copy(code);
-  const header = pinned(16);
-  header.writeUInt16LE(program.length / 8, 0);
-  header.writeBigUInt64LE(pointerTo(code), 8);
-  check('seccomp', Number(fn.seccomp(numberOfSeccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, header)));
+  // struct sock_fprog, and the program it points at, in one allocation
+  const block = pinned(16 + program.length);
+  program.copy(block, 16);
+  block.writeUInt16LE(program.length / 8, 0);
+  block.writeBigUInt64LE(pointerTo(block) + 16n, 8);
+  check('seccomp', Number(fn.seccomp(numberOfSeccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, block)));
 }
 
 /** Takes the exit of one ended child that is not `except`; returns whether there was one. */

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ORIGIN_NAME } from '../network.ts';
+import { ORIGIN_NAME, widenPorts } from '../network.ts';
 import { capture, processTree, start } from '../processes.ts';
 import { openShell } from '../shell.ts';
 import type { Peer } from './peer.ts';
@@ -43,22 +43,20 @@ export function sallyport(entry: string): Peer {
         { stdout: 'pipe' },
       );
       const shell = openShell(running);
+      const processes = (): { readonly firewall: readonly number[]; readonly command: number } => {
+        const { firewall, command } = processTree(running.pid, (argv) => argv[0] === 'sh' && argv[2] === MARKER);
+        if (command === undefined) throw new Error('cannot tell the processes of Sallyport from those of the command');
+        return { firewall, command };
+      };
       try {
         await shell.run(['true']);
+        // Inside, /proc/sys is read-only: that of the harness is not, and shows the network namespace that it enters.
+        await widenPorts(['nsenter', '--target', String(processes().command), '--net']);
       } catch (error) {
         await shell.close();
         throw error;
       }
-      const pids = (): number[] => {
-        let found = false;
-        const own = processTree(running.pid, (argv) => {
-          const command = argv[0] === 'sh' && argv[2] === MARKER;
-          found ||= command;
-          return command;
-        });
-        if (!found) throw new Error('cannot tell the processes of Sallyport from those of the command in its box');
-        return own;
-      };
+      const pids = (): readonly number[] => processes().firewall;
       return { version, shell, pids, recordFile, close: shell.close };
     },
   };

@@ -49,7 +49,7 @@ function tagsOf(head: RequestHead): Act['tags'] {
   const { method, host, target, traceparent } = head;
   const known = head.pathOverridden ? undefined : canonicalPath(target);
   // the usual request has one shape
-  if (known !== undefined && known.query === '' && host !== undefined && traceparent === undefined && !head.methodOverridden) {
+  if (known?.query === '' && host !== undefined && traceparent === undefined && !head.methodOverridden) {
     return { 'http.method': method, 'http.host': host, 'http.path': known.path, 'http.url': host + known.path };
   }
   const tags: Record<string, string> = {};

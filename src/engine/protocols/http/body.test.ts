@@ -22,7 +22,7 @@ describe('takeBody', () => {
     [9, 'body', 4, 'length'],
     [UNTIL_CLOSE, 'all of it', 9, 'until-close'],
     [CHUNKED, '0\r\n\r\nnext', 5, 'done'],
-    [CHUNKED, '4\r\nbody\r\nA;x="y z"\r\n0123456789\r\n0;z\r\nX: y\r\n\r\nnext', 47, 'done'],
+    [CHUNKED, '4\r\nbody\r\nA;x="y z"\r\n0123456789\r\n0;z\r\nX: y\r\n\r\nnext', 45, 'done'],
     [CHUNKED, 'fffffffffffff\r\nx', 16, 'data'],
     [CHUNKED, '20000000000000\r\nx', 13, 'malformed'],
     [CHUNKED, '00000000000000001\r\nx', 16, 'malformed'],

@@ -154,7 +154,9 @@ function nextState(body: Body, byte: number): State {
         body.trailerName += byte === 0x5f ? '-' : String.fromCharCode(byte).toLowerCase();
         return hasRoom(body) ? 'trailer-name' : 'malformed';
       }
-      return byte === COLON && body.trailerName !== '' && !NEVER_IN_TRAILERS.has(body.trailerName) ? 'trailer-value' : 'malformed';
+      return byte === COLON && body.trailerName !== '' && !NEVER_IN_TRAILERS.has(body.trailerName)
+        ? 'trailer-value'
+        : 'malformed';
     case 'trailer-value':
       return byte === CR ? 'trailer-lf' : (kind & VALUE) !== 0 && hasRoom(body) ? 'trailer-value' : 'malformed';
     case 'trailer-lf':

@@ -5,7 +5,17 @@
 import type { Detection } from '../codec.ts';
 import { AUTHORITY, KIND, LF, SP, spells, TAB, TOKEN } from './syntax.ts';
 
-const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH']);
+const METHODS: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'DELETE',
+  'CONNECT',
+  'OPTIONS',
+  'TRACE',
+  'PATCH',
+]);
 const LONGEST_METHOD = 32;
 const MAX_BLANKS = 16;
 /** A line longer than this that began like a request is left to the parser to refuse. */

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { CHUNKED, MAX_HEAD_BYTES, NO_BODY, parseRequestHead, withoutUpgrade, type RequestHead } from './request-head.ts';
+import {
+  CHUNKED,
+  MAX_HEAD_BYTES,
+  NO_BODY,
+  parseRequestHead,
+  withoutUpgrade,
+  type RequestHead,
+} from './request-head.ts';
 
 function parse(text: string, before?: RequestHead): ReturnType<typeof parseRequestHead> {
   return parseRequestHead(Buffer.from(text, 'latin1'), 0, before);
@@ -15,8 +22,10 @@ const HOST = 'Host: a.test\r\n';
 
 describe('parseRequestHead', () => {
   it('reads a request', () => {
-    expect(parse(`POST /x?y=1 HTTP/1.1\r\nHost: A.test.:81\r\nContent-Length: 5\r\nTraceparent: 00-ab\r\n\r\nhello`)).toEqual({
-      length: 80,
+    expect(
+      parse(`POST /x?y=1 HTTP/1.1\r\nHost: A.test.:81\r\nContent-Length: 5\r\nTraceparent: 00-ab\r\n\r\nhello`),
+    ).toEqual({
+      length: 81,
       method: 'POST',
       target: '/x?y=1',
       authority: 'A.test.',
@@ -83,15 +92,25 @@ describe('parseRequestHead', () => {
     expect(headOf(`GET / HTTP/1.1\r\nHost: ${text}\r\n\r\n`)).toMatchObject({ host, port });
   });
 
-  it.each(['[2001:2::1', '2001:2::1', '[2001:2::1]8080', '[]', '[a.test]', ':80', 'a.test:', 'a[b].test', '[::1]]', 'a.test:080', '-', '..'])(
-    'refuses the host %j',
-    (text) => {
-      const head = parse(`GET / HTTP/1.1\r\nHost: ${text}\r\n\r\n`);
-      // `-` is a label that names may hold; what it is not is another host
-      if (text === '-') expect(head).toMatchObject({ host: '-' });
-      else expect(head).toBe('host');
-    },
-  );
+  it.each([
+    '[2001:2::1',
+    '2001:2::1',
+    '[2001:2::1]8080',
+    '[]',
+    '[a.test]',
+    ':80',
+    'a.test:',
+    'a[b].test',
+    '[::1]]',
+    'a.test:080',
+    '-',
+    '..',
+  ])('refuses the host %j', (text) => {
+    const head = parse(`GET / HTTP/1.1\r\nHost: ${text}\r\n\r\n`);
+    // `-` is a label that names may hold; what it is not is another host
+    if (text === '-') expect(head).toMatchObject({ host: '-' });
+    else expect(head).toBe('host');
+  });
 
   it('says what is wrong, or too large, whatever follows', () => {
     expect(parse('GET / HTTP/1.1\r\nHost : a')).toBe('field name');
@@ -106,7 +125,9 @@ describe('parseRequestHead', () => {
 describe('withoutUpgrade', () => {
   it('leaves out what asks for HTTP/2, and nothing else', () => {
     const head = (fields: string): Buffer => Buffer.from(`GET / HTTP/1.1\r\n${HOST}${fields}X: \xe4\r\n\r\n`, 'latin1');
-    expect(withoutUpgrade(head('Connection: Upgrade, TE, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n'))).toEqual(head('Connection: TE\r\n'));
+    expect(
+      withoutUpgrade(head('Connection: Upgrade, TE, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n')),
+    ).toEqual(head('Connection: TE\r\n'));
     expect(withoutUpgrade(head('Connection: Upgrade\r\nUpgrade: h2c\r\nhttp2_settings: AAMA\r\n'))).toEqual(head(''));
   });
 });

@@ -87,12 +87,22 @@ export interface RequestHead {
 const COMMON_METHODS: readonly string[] = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS'];
 
 /** Names that a Connection field may not declare hop-by-hop: a server that obeyed would frame or route by other rules than we. */
-const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set(['host', 'content-length', 'transfer-encoding', 'expect', 'trailer']);
+const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'expect',
+  'trailer',
+]);
 
 const CONCERNS_UPGRADE: ReadonlySet<string> = new Set(['upgrade', 'http2-settings']);
 
 /** `before`: an earlier head of this connection. Its strings are used again where the bytes are the same. */
-export function parseRequestHead(bytes: Buffer, from: number, before: RequestHead | undefined): RequestHead | 'more' | RequestProblem {
+export function parseRequestHead(
+  bytes: Buffer,
+  from: number,
+  before: RequestHead | undefined,
+): RequestHead | 'more' | RequestProblem {
   const limit = Math.min(bytes.length, from + MAX_HEAD_BYTES);
   const atLimit = limit - from === MAX_HEAD_BYTES ? 'too large' : 'more';
 
@@ -206,7 +216,8 @@ export function parseRequestHead(bytes: Buffer, from: number, before: RequestHea
       case 17:
         if (spells(bytes, at, 'transfer-encoding')) {
           const start = startOfStrictValue(bytes, colon + 1, valueEnd);
-          const isChunked = start !== BAD && bytes[at + 8] === 0x2d && equals(bytes, start, valueEnd - start, 'chunked');
+          const isChunked =
+            start !== BAD && bytes[at + 8] === 0x2d && equals(bytes, start, valueEnd - start, 'chunked');
           // before HTTP/1.1 there was no such thing: the server may take the chunks for requests
           if (!isChunked || chunked || minor === 0) return 'transfer encoding';
           chunked = true;
@@ -215,7 +226,8 @@ export function parseRequestHead(bytes: Buffer, from: number, before: RequestHea
         }
         break;
       case 22:
-        if (spells(bytes, at, 'x-http-method-override')) methodOverridden ||= !isValue(bytes, colon + 1, valueEnd, method);
+        if (spells(bytes, at, 'x-http-method-override'))
+          methodOverridden ||= !isValue(bytes, colon + 1, valueEnd, method);
         break;
       default:
     }

@@ -34,9 +34,11 @@ export interface ResponseHead {
 export function parseResponseHead(bytes: Buffer, from: number): ResponseHead | 'more' | 'malformed' {
   const limit = Math.min(bytes.length, from + MAX_HEAD_BYTES);
   const atLimit = limit - from === MAX_HEAD_BYTES ? 'malformed' : 'more';
-  if (limit - from < 13) return equals(bytes, from, Math.min(7, limit - from), VERSION.slice(0, limit - from)) ? 'more' : 'malformed';
+  if (limit - from < 13)
+    return equals(bytes, from, Math.min(7, limit - from), VERSION.slice(0, limit - from)) ? 'more' : 'malformed';
   const minor = bytes[from + 7];
-  if (!equals(bytes, from, 7, VERSION) || (minor !== 0x30 && minor !== 0x31) || bytes[from + 8] !== SP) return 'malformed';
+  if (!equals(bytes, from, 7, VERSION) || (minor !== 0x30 && minor !== 0x31) || bytes[from + 8] !== SP)
+    return 'malformed';
   let status = 0;
   for (let index = from + 9; index < from + 12; index += 1) {
     const byte = bytes[index] ?? 0;

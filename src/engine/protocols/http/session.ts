@@ -15,7 +15,14 @@ import { actOfRequest, wholeFlow } from './act.ts';
 import { beginBody, createBody, takeBody } from './body.ts';
 import { denialResponse, type DenialShape, type DenialStatus } from './denial.ts';
 import { detectRequest } from './detect.ts';
-import { MAX_HEAD_BYTES, NO_BODY, parseRequestHead, withoutUpgrade, type RequestHead, type RequestProblem } from './request-head.ts';
+import {
+  MAX_HEAD_BYTES,
+  NO_BODY,
+  parseRequestHead,
+  withoutUpgrade,
+  type RequestHead,
+  type RequestProblem,
+} from './request-head.ts';
 import { parseResponseHead } from './response-head.ts';
 import { isHeadSettled } from './syntax.ts';
 
@@ -196,7 +203,8 @@ function openHttpSession(io: SessionIo, context: SessionContext): Session {
   function read(bytes: Buffer, at: number): Known | 'more' | RequestProblem {
     const head = parseRequestHead(bytes, at, last?.head);
     if (typeof head === 'string') return head;
-    const remembered = head.length <= MAX_REMEMBERED_BYTES ? Buffer.from(bytes.subarray(at, at + head.length)) : undefined;
+    const remembered =
+      head.length <= MAX_REMEMBERED_BYTES ? Buffer.from(bytes.subarray(at, at + head.length)) : undefined;
     last = { head, act: actOfRequest(head, originalPort), bytes: remembered };
     return last;
   }
@@ -216,9 +224,14 @@ function openHttpSession(io: SessionIo, context: SessionContext): Session {
   function goOn(): void {
     waiting = undefined;
     consume(takeGathered(kept));
-    if (waiting !== undefined || done) return;
+    if (mustHold()) return;
     io.resumeDownstream();
     if (applicationEnded) finish();
+  }
+
+  /** Whether the last bytes led to something to wait for, or to the end. */
+  function mustHold(): boolean {
+    return waiting !== undefined || done;
   }
 
   function sendUpstream(permit: Permit | undefined, bytes: Buffer, from: number, to: number): void {
@@ -238,7 +251,7 @@ function openHttpSession(io: SessionIo, context: SessionContext): Session {
     // an unfinished head is nothing; one that nothing could finish is refused as it would have been with more of it
     if (kept.length > 0 && parseRequestHead(gathered(kept), 0, undefined) !== 'more') {
       consume(takeGathered(kept));
-      if (waiting !== undefined || done) return;
+      if (mustHold()) return;
     }
     if (closing) return;
     if (sentAny) io.endUpstream();
@@ -269,7 +282,14 @@ function openHttpSession(io: SessionIo, context: SessionContext): Session {
     late = undefined;
     if (answer === undefined) wait('answer', rest);
     else if (answer.effect === 'allow') splice(answer.permit, rest);
-    else respond(answer, { status: tooLarge ? 431 : 400, close: true, sayKeepAlive: false, omitBody: false, detail: problem });
+    else
+      respond(answer, {
+        status: tooLarge ? 431 : 400,
+        close: true,
+        sayKeepAlive: false,
+        omitBody: false,
+        detail: problem,
+      });
   }
 
   /** A body that became unreadable: of its request, which the server has half, nothing must ever be completed. */

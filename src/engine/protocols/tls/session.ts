@@ -17,7 +17,8 @@ function detect(bytes: Buffer): Detection {
   const [first, second, third] = bytes;
   if (first === 0x16) return second === undefined ? 'more' : second === 3 ? 'yes' : 'no';
   // a hello in the form of SSL 2, which carries no name and which old servers still understand
-  if (first === undefined || first < 0x80 || bytes.length < 3) return first === undefined || first >= 0x80 ? 'more' : 'no';
+  if (first === undefined || first < 0x80 || bytes.length < 3)
+    return first === undefined || first >= 0x80 ? 'more' : 'no';
   if (third !== 1 || bytes.length < 5) return third === 1 ? 'more' : 'no';
   const isVersion = bytes[3] === 3 || (bytes[3] === 0 && bytes[4] === 2);
   return isVersion ? 'yes' : 'no';
