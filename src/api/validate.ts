@@ -4,11 +4,13 @@
  * means "any".
  */
 import type { z } from 'zod';
-import { CLASSES, LATER_BLOCKS } from '../model/classes.ts';
+import type { ClassName } from '../model/access.ts';
+import { CLASSES, contains, LATER_BLOCKS } from '../model/classes.ts';
 import { parseCidr } from '../platform/pure/address.ts';
 import type { Problem, Result } from '../platform/pure/problem.ts';
-import { canonicalHostPattern, parseUrlPattern } from '../platform/pure/patterns.ts';
-import { API_VERSION, clusterSecurityPolicySchema, securityPolicySchema, type Block, type Policy, type Rule } from './policy.ts';
+import { canonicalHost } from '../platform/pure/host.ts';
+import { canonicalHostPattern, isPathPattern, parseUrlPattern } from '../platform/pure/patterns.ts';
+import { API_VERSION, clusterSecurityPolicySchema, OPERATION_TYPES, securityPolicySchema, type Block, type Policy, type RawBlock, type Rule } from './policy.ts';
 import { classOfRaw } from './raw-classes.ts';
 import { warnAbout } from './warnings.ts';
 
@@ -196,12 +198,13 @@ function checkSpec({ kind, spec, metadata }: Policy): Problem[] {
 
 function checkRule(rule: Rule, path: string): Problem[] {
   if (rule.raw !== undefined) {
-    if (classOfRaw(rule.raw.class) !== undefined) return [];
+    const meant = classOfRaw(rule.raw.class);
+    if (meant !== undefined) return checkTags(rule.raw, meant, `${path}.raw.tags`);
     return [problem(`${path}.raw.class`, `the class ${rule.raw.class} is not in this version`, `This version judges ${CLASSES.map((spec) => spec.class).join(', ')} and HTTP.`)];
   }
   for (const { block } of CLASSES) {
     const values = block === undefined ? undefined : (rule as Readonly<Record<string, unknown>>)[block];
-    if (block !== undefined && values !== undefined) return checkBlock(values as Block, `${path}.${block}`);
+    if (block !== undefined && values !== undefined) return checkBlock(values as Block, block, `${path}.${block}`);
   }
   return [];
 }
@@ -220,11 +223,11 @@ const CHECKS: readonly ValueCheck[] = [
   { field: 'urls', ok: (text) => parseUrlPattern(text) !== undefined, message: 'is no URL pattern', remedy: 'Write it as http://api.example.com/v1/**, without query, user or fragment.' },
   { field: 'cidrs', ok: (text) => parseCidr(text) !== undefined, message: 'is no address or range', remedy: 'Write it as 10.20.0.0/16, 2001:db8::/32 or an address; no bit may be set beyond the prefix.' },
   { field: 'except', ok: (text) => parseCidr(text) !== undefined || isHost(text), message: 'is no address, range or host name', remedy: 'Write it as 10.20.7.0/24 or old.example.com.' },
-  { field: 'paths', ok: isPath, message: 'is no path pattern', remedy: 'Begin it with a slash, as /v1/**, decoded and without query, dot segments or double slashes; * alone is any.' },
-  { field: 'methods', ok: (text) => text === '*' || /^[A-Z][A-Z-]{0,31}$/.test(text), message: 'is no method', remedy: 'Write it in capitals, as GET; methods are compared with case.' },
+  { field: 'paths', ok: isPathPattern, message: 'is no path pattern', remedy: 'Begin it with a slash, as /v1/**, decoded and without query, dot segments or double slashes; * alone is any.' },
+  { field: 'methods', ok: (text) => text === '*' || METHOD.test(text), message: 'is no method', remedy: 'Write it in capitals, as GET; methods are compared with case.' },
 ];
 
-function checkBlock(block: Block, path: string): Problem[] {
+function checkBlock(block: Block, name: string, path: string): Problem[] {
   const problems = CHECKS.flatMap(({ field, ok, message, remedy }) =>
     (block[field] ?? []).flatMap((value, index) =>
       ok(String(value)) ? [] : [problem(`${path}.${field}[${index}]`, `${show(value)} ${message}`, remedy)],
@@ -235,8 +238,48 @@ function checkBlock(block: Block, path: string): Problem[] {
       problems.push(problem(`${path}.ports[${index}]`, `${show(port)} is no port or range of ports`, 'Write a number from 1 to 65535, or a range as "8000-8100".'));
     }
   });
+  (block.types ?? []).forEach((type, index) => {
+    const { ok, message, remedy } = name === 'icmp' ? ICMP_TYPE : DNS_TYPE;
+    if (!ok(type)) problems.push(problem(`${path}.types[${index}]`, `${show(type)} ${message}`, remedy));
+  });
   return problems;
 }
+
+const ICMP_TYPE = {
+  ok: (type: string | number) => typeof type === 'number' || type === '*' || /^(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/.test(type),
+  message: 'is no type of ICMP message',
+  remedy: 'Write its number; 8 (128 in IPv6) is the echo request.',
+};
+const DNS_TYPE = {
+  ok: (type: string | number) => typeof type === 'string' && (type === '*' || /^[a-z][a-z0-9-]{0,15}$/i.test(type)),
+  message: 'is no type of DNS record',
+  remedy: 'Write its name, as TXT, or TYPE65280 where it has none.',
+};
+
+/** Of what no access has, a rule could tell nothing, and would deny all or allow none. */
+function checkTags({ tags = {} }: RawBlock, meant: ClassName | 'any', path: string): Problem[] {
+  const specs = CLASSES.filter((spec) => meant === 'any' || spec.class === meant);
+  const known = new Set(specs.flatMap(({ fields, tags: more }) => [...Object.values(fields).flatMap(({ tag }) => tag ?? []), ...more]));
+  const hasOperations = specs.some((spec) => spec.hasOperations);
+  return Object.entries(tags).flatMap(([tag, given]) => {
+    const at = join(path, tag);
+    const values = typeof given === 'string' ? [given] : given;
+    if (tag === 'operation.type') {
+      if (!hasOperations) return [problem(at, `accesses of the class ${meant} have no operation`, 'Remove it.')];
+      const isMethod = meant !== 'any' && contains('http', meant);
+      const ok = (value: string): boolean => value === '*' || (isMethod ? METHOD.test(value) : OPERATION_TYPES.some((type) => type.toUpperCase() === value.toUpperCase()));
+      const remedy = isMethod ? 'Write methods as GET, POST, or * for any.' : `Write ${OPERATION_TYPES.join(', ')}, or * for any.`;
+      return values.every(ok) ? [] : [problem(at, `${show(values.find((value) => !ok(value)))} is no operation`, remedy)];
+    }
+    if (!known.has(tag)) return [problem(at, `accesses of the class ${meant} have no tag ${tag}`, known.size === 0 ? 'Remove it.' : `They have ${[...known].join(', ')}.`)];
+    if (!HOST_TAG.test(tag)) return [];
+    const wrong = values.find((value) => value !== '*' && canonicalHost(value.split('/', 1)[0] ?? '') === undefined);
+    return wrong === undefined ? [] : [problem(at, `${show(wrong)} begins with no host name`, 'Write the host as api.example.com; values are compared as they are, only * alone is any.')];
+  });
+}
+
+const HOST_TAG = /^(http\.host|http\.url|tls\.sni)$/;
+const METHOD = /^[A-Z][A-Z-]{0,31}$/;
 
 function isHost(text: string): boolean {
   const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;
@@ -245,11 +288,6 @@ function isHost(text: string): boolean {
 
 function isName(text: string): boolean {
   return canonicalHostPattern(text) !== undefined && parseCidr(text) === undefined;
-}
-
-function isPath(text: string): boolean {
-  if (text === '*') return true;
-  return /^\/[^?#\\\s]*$/.test(text) && !text.includes('//') && !text.includes('***') && !/\/\.\.?(\/|$)/.test(text) && !/%[0-9a-f]{2}/i.test(text);
 }
 
 function isPortRange(text: string): boolean {

@@ -23,6 +23,8 @@ export interface ClassSpec {
   /** The block needs one of these fields. */
   readonly leading: readonly string[];
   readonly fields: Readonly<Record<string, FieldSpec>>;
+  /** Tags of its accesses beside those of its fields; a `raw` rule may name them. */
+  readonly tags: readonly string[];
   /** Whether its accesses have an operation, so that a rule may limit it. */
   readonly hasOperations: boolean;
   /** Whether the protocol itself carries the name that was asked for. */
@@ -52,6 +54,7 @@ export const CLASSES: readonly ClassSpec[] = [
       ports: PORTS,
       cidrs: CIDRS,
     },
+    tags: ['http.host', 'http.url', 'http.query_params'],
     hasOperations: true,
     carriesName: true,
     importedName: 'HTTP',
@@ -63,6 +66,7 @@ export const CLASSES: readonly ClassSpec[] = [
     description: 'TLS connections, by server name, without decryption.',
     leading: ['hosts'],
     fields: { hosts: HOSTS, ports: PORTS, cidrs: CIDRS },
+    tags: ['tls.sni', 'tls.alpn'],
     hasOperations: false,
     carriesName: true,
     importedName: undefined,
@@ -74,6 +78,7 @@ export const CLASSES: readonly ClassSpec[] = [
     description: 'TCP connections, whatever is said on them.',
     leading: ['hosts', 'cidrs'],
     fields: { hosts: HOSTS, cidrs: CIDRS, ports: PORTS, except: EXCEPT },
+    tags: [],
     hasOperations: false,
     carriesName: false,
     importedName: undefined,
@@ -85,6 +90,7 @@ export const CLASSES: readonly ClassSpec[] = [
     description: 'Datagrams.',
     leading: ['hosts', 'cidrs'],
     fields: { hosts: HOSTS, cidrs: CIDRS, ports: PORTS, except: EXCEPT },
+    tags: [],
     hasOperations: false,
     carriesName: false,
     importedName: undefined,
@@ -99,6 +105,7 @@ export const CLASSES: readonly ClassSpec[] = [
       cidrs: CIDRS,
       types: { kind: 'types', tag: 'icmp.type', description: 'Numbers of message types; 8 (128 in IPv6) is the echo request.' },
     },
+    tags: [],
     hasOperations: false,
     carriesName: false,
     importedName: undefined,
@@ -113,6 +120,7 @@ export const CLASSES: readonly ClassSpec[] = [
       names: { kind: 'names', tag: 'dns.name', description: 'Names that may be asked for, as hosts.' },
       types: { kind: 'types', tag: 'dns.type', description: 'Record types: A, TXT … Absent: any.' },
     },
+    tags: [],
     hasOperations: false,
     carriesName: false,
     importedName: undefined,
@@ -124,6 +132,7 @@ export const CLASSES: readonly ClassSpec[] = [
     description: 'WebSocket connections, by the request that opens them.',
     leading: [],
     fields: {},
+    tags: ['http.host', 'http.url', 'http.path', 'http.method', 'http.query_params'],
     hasOperations: true,
     carriesName: true,
     importedName: undefined,
@@ -135,6 +144,7 @@ export const CLASSES: readonly ClassSpec[] = [
     description: 'QUIC connections.',
     leading: [],
     fields: {},
+    tags: [],
     hasOperations: false,
     carriesName: false,
     importedName: undefined,

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { OnViolation, Policy } from '../api/policy.ts';
 import type { Address, Cidr } from '../platform/pure/address.ts';
-import { lowerPolicy, type LoweredPolicy, type Scope } from './lower.ts';
+import { lowerPolicy, type LoweredPolicy, type LoweredRule, type Scope } from './lower.ts';
 import { compileRule, type AddressFacts, type CompiledRule } from './rule.ts';
 import { buildRuleIndex, type RuleIndex } from './rule-index.ts';
 
@@ -90,10 +90,15 @@ function key(scope: Scope, name: string): string {
 }
 
 function versionOf(policies: readonly LoweredPolicy[], input: CompileInput): string {
-  // positions of unnamed rules are names for people, not meaning
-  const content = policies.map((policy) => stable({ ...policy, rules: policy.rules.map((rule) => stable(rule)).sort() })).sort();
-  const facts = [input.installDefault, (input.protectedRanges ?? []).map((cidr) => cidr.text), [...(input.virtualHosts?.keys() ?? [])]];
-  return createHash('sha256').update(stable([content, facts])).digest('hex');
+  const content = policies.map((policy) => stable({ ...policy, rules: policy.rules.map(withoutPosition).map(stable).sort() })).sort();
+  const ranges = (input.protectedRanges ?? []).map((cidr) => cidr.text).sort();
+  const virtual = [...(input.virtualHosts ?? [])].map(([name, addresses]) => [name, ...addresses.map((address) => address.text)]);
+  return createHash('sha256').update(stable([content, input.installDefault, ranges, virtual])).digest('hex');
+}
+
+/** The position of an unnamed rule is a name for people, not meaning. */
+function withoutPosition(rule: LoweredRule): LoweredRule {
+  return rule.ref.rule.endsWith(']') ? { ...rule, ref: { ...rule.ref, rule: '' } } : rule;
 }
 
 /** JSON with sorted keys; `undefined` fields left out. */

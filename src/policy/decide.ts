@@ -3,6 +3,7 @@
  * allow. Decided twice: with the policies that are enforced, and with those on trial. The only place that makes a permit.
  */
 import { NO_OPERATION, type Access, type Destination } from '../model/access.ts';
+import { contains } from '../model/classes.ts';
 import type { Judgement, Permit, Reason, Verdict } from '../model/verdict.ts';
 import { ipv4FromBits, type Address } from '../platform/pure/address.ts';
 import type { Snapshot, View } from './compile.ts';
@@ -108,10 +109,19 @@ function queryAllowed(index: RuleIndex, access: Access, name: string, serves: bo
   return naming?.yes;
 }
 
-/** Whether nothing of that host could be reached: then its name need not be known. A rule for any host is no reason to close DNS. */
+/**
+ * Whether nothing of that host is meant to be reached: then its name need not be known. A rule for any host is no reason
+ * to close DNS, nor is one for datagrams alone.
+ */
 function deniesWholeHost(rule: CompiledRule): boolean {
-  const limited = rule.ports !== undefined || rule.cidrs !== undefined || rule.operationTypes !== undefined || rule.tags.length > 0;
-  return !limited && !(rule.hosts?.some((host) => host.pattern === '*') ?? true);
+  const limited =
+    rule.ports !== undefined ||
+    rule.cidrs !== undefined ||
+    rule.exceptCidrs.length > 0 ||
+    rule.operationTypes !== undefined ||
+    rule.tags.length > 0;
+  const connects = rule.class === 'any' || (rule.class !== 'websocket' && contains('tcp', rule.class));
+  return connects && !limited && !(rule.hosts?.some((host) => host.pattern === '*') ?? true);
 }
 
 function scopesOf(view: View): readonly (readonly [RuleIndex, Reason])[] {
@@ -123,11 +133,12 @@ function scopesOf(view: View): readonly (readonly [RuleIndex, Reason])[] {
 
 /** Whether the policy in force lets this name stand for this address: an answer that says otherwise is a rebinding. */
 export function mayAnswer(snapshot: Snapshot, name: string, address: Address): boolean {
-  const query = queryFor(name, 'A', { address: NOWHERE, port: 0, requestedName: undefined, names: [] });
+  const query = queryFor(name, address.family === 4 ? 'A' : 'AAAA', { address: NOWHERE, port: 0, requestedName: undefined, names: [] });
   return scopesOf(snapshot.enforced).every(([index]) => {
     // a rule for the query itself promises an answer, and no connection
     if (findRules(index, query).yes !== undefined) return true;
     return namesHost(index, name, (rule, pattern) => {
+      if (isIn(address, rule.exceptCidrs)) return false;
       if (rule.cidrs !== undefined) return isIn(address, rule.cidrs);
       return mayAnswerWith(pattern, !pattern.includes('*'), address, index.facts);
     });

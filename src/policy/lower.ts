@@ -4,10 +4,11 @@
  */
 import type { Block, Policy, Port, RawBlock, Rule } from '../api/policy.ts';
 import type { ClassName, OperationType } from '../model/access.ts';
-import { CLASSES } from '../model/classes.ts';
+import { CLASSES, contains, type FieldKind } from '../model/classes.ts';
 import type { Effect, RuleRef } from '../model/verdict.ts';
 import { parseCidr } from '../platform/pure/address.ts';
 import { classOfRaw } from '../api/raw-classes.ts';
+import { canonicalHost } from '../platform/pure/host.ts';
 import { canonicalHostPattern, parseUrlPattern } from '../platform/pure/patterns.ts';
 
 export type Scope = 'cluster' | 'namespace';
@@ -82,7 +83,7 @@ function lowerRule(rule: Rule, head: Pick<LoweredRule, 'effect' | 'ref' | 'enfor
     const tags: TagTest[] = [];
     for (const [field, { kind, tag }] of Object.entries(fields)) {
       const list = (given as Readonly<Record<string, readonly (string | number)[] | undefined>>)[field];
-      if (tag === undefined || list === undefined) continue;
+      if (tag === undefined || list === undefined || list.some((value) => isAny(kind, String(value)))) continue;
       tags.push(tagTest(kind, tag, list.map(String)));
     }
     if (given.urls === undefined) return [{ ...head, class: name, ...lowerDestination(given), tags, operationTypes: given.operations }];
@@ -90,14 +91,19 @@ function lowerRule(rule: Rule, head: Pick<LoweredRule, 'effect' | 'ref' | 'enfor
       const url = parseUrlPattern(text);
       if (url === undefined) return [];
       const destination = lowerDestination({ ...given, hosts: [url.host], ports: given.ports ?? [url.port] });
-      const path: TagTest = { tag: 'http.path', glob: 'path', values: [url.path] };
-      return [{ ...head, class: name, ...destination, tags: [...tags, path], operationTypes: given.operations }];
+      const paths: TagTest[] = isAny('paths', url.path) ? [] : [{ tag: 'http.path', glob: 'path', values: [url.path] }];
+      return [{ ...head, class: name, ...destination, tags: [...tags, ...paths], operationTypes: given.operations }];
     });
   }
   return [];
 }
 
-function tagTest(kind: string, tag: string, values: readonly string[]): TagTest {
+/** Any value limits nothing, not even what cannot be told. But what has no name is no query, whatever names are allowed. */
+function isAny(kind: FieldKind, value: string): boolean {
+  return kind !== 'names' && (value === '*' || (kind === 'paths' && value === '/**'));
+}
+
+function tagTest(kind: FieldKind, tag: string, values: readonly string[]): TagTest {
   if (kind === 'paths') return { tag, glob: 'path', values };
   if (kind === 'names') return { tag, glob: 'host', values: values.map((value) => canonicalHostPattern(value) ?? value) };
   if (kind === 'types') return { tag, glob: 'text', values: values.map((value) => value.toUpperCase()) };
@@ -134,21 +140,42 @@ export function portRange(port: Port): readonly [number, number] {
   return [Number(first), Number(last)];
 }
 
+/** A tag that tells the host is what the client says: the rule goes by it only where the address is that host's. */
+const HOST_TAGS: ReadonlySet<string> = new Set(['http.host', 'http.url', 'tls.sni']);
 
 function lowerRaw({ class: name, tags = {} }: RawBlock, head: Pick<LoweredRule, 'effect' | 'ref' | 'enforced'>): LoweredRule {
+  const meant = classOfRaw(name) ?? 'any';
   const tests: TagTest[] = [];
+  // any host, which metadata services and the like are not among
+  let hosts = meant === 'dns' || meant === 'icmp' ? undefined : ['*'];
   let operationTypes: OperationType[] | undefined;
   for (const [tag, given] of Object.entries(tags)) {
-    const values = typeof given === 'string' ? [given] : [...given];
-    if (values.includes('*')) continue;
-    if (tag === 'operation.type') {
-      // for HTTP the tool that these rules come from had the method as type
-      if (classOfRaw(name) === 'http') tests.push({ tag: 'http.method', glob: 'exact', values });
-      else operationTypes = values.flatMap(widenOperationType);
-    } else tests.push({ tag, glob: 'exact', values });
+    const written = typeof given === 'string' ? [given] : [...given];
+    if (written.includes('*')) continue;
+    const values = HOST_TAGS.has(tag) ? written.map(canonicalHostTag) : written;
+    if (HOST_TAGS.has(tag)) hosts = values.map(hostOfTag);
+    // cleartext within a rule for TLS has a host, and no such tag
+    if (tag === 'tls.sni') continue;
+    // for HTTP the tool that these rules come from had the method as type
+    if (tag !== 'operation.type') tests.push({ tag, glob: 'exact', values });
+    else if (meant !== 'any' && contains('http', meant)) tests.push({ tag: 'http.method', glob: 'exact', values });
+    else operationTypes = values.flatMap(widenOperationType);
   }
-  const none = { hosts: undefined, hostAddresses: [], cidrs: undefined, exceptCidrs: [], exceptHosts: [], ports: undefined };
-  return { ...head, class: classOfRaw(name) ?? 'any', ...none, tags: tests, operationTypes };
+  const split = splitHosts(hosts ?? []);
+  const place = { hosts: hosts === undefined ? undefined : split.names, hostAddresses: split.addresses };
+  const none = { cidrs: undefined, exceptCidrs: [], exceptHosts: [], ports: undefined };
+  return { ...head, class: meant, ...place, ...none, tags: tests, operationTypes };
+}
+
+/** `api.example.com/v1` → `api.example.com`. */
+function hostOfTag(value: string): string {
+  const slash = value.indexOf('/');
+  return slash < 0 ? value : value.slice(0, slash);
+}
+
+function canonicalHostTag(value: string): string {
+  const host = hostOfTag(value);
+  return `${canonicalHost(host) ?? host}${value.slice(host.length)}`;
 }
 
 /** There, a delete was a write and a listing a read. */

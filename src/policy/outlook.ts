@@ -21,5 +21,5 @@ export function outlook(snapshot: Snapshot, to: Pick<Destination, 'address' | 'p
   if (deny.rules.length > 0 && findRules(deny, access).yes !== undefined) return 'denied';
   const scopes: readonly RuleIndex[] = [ceiling, namespace].filter((index) => index !== undefined);
   if (scopes.every((index) => findRules(index, access).yes !== undefined)) return 'allowed';
-  return scopes.every((index) => couldMatch(index, to.address, to.port)) ? 'look' : 'denied';
+  return scopes.every((index) => couldMatch(index, transport, to.address, to.port)) ? 'look' : 'denied';
 }

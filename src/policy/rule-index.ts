@@ -3,6 +3,7 @@
  * starred name, by address. Order of the rules plays no part in what is answered.
  */
 import type { Access } from '../model/access.ts';
+import { contains } from '../model/classes.ts';
 import type { Address, Cidr } from '../platform/pure/address.ts';
 import { literalSuffix } from './match/glob.ts';
 import { CANNOT_TELL, matchRule, portMatches, YES, type AddressFacts, type CompiledRule } from './rule.ts';
@@ -72,8 +73,12 @@ export function findRules(index: RuleIndex, access: Access): Readonly<Found> {
     if (name !== requestedName && tryName(index, name, access)) return found;
   }
   if (index.byAddress[address.family].some(address, (rules) => tryRules(index, rules, access))) return found;
-  // who gives no name could mean any
-  if (requestedName === undefined && access.doubt !== undefined) tryRules(index, index.named, access);
+  // who gives no name could mean any; but no rule says yes for that
+  if (requestedName !== undefined || access.doubt === undefined) return found;
+  for (const rule of index.named) {
+    if (found.cannotTell !== undefined) break;
+    if (matchRule(rule, access, index.facts) === CANNOT_TELL) found.cannotTell = rule;
+  }
   return found;
 }
 
@@ -108,7 +113,7 @@ function tryRules(index: RuleIndex, rules: readonly CompiledRule[], access: Acce
 /** Whether `test` holds for a rule that names this host, with the pattern that does. */
 export function namesHost(index: RuleIndex, name: string, test: (rule: CompiledRule, pattern: string) => boolean): boolean {
   const tryAll = (rules: readonly CompiledRule[] | undefined): boolean =>
-    rules?.some((rule) => rule.hosts?.some((host) => host.test(name) && test(rule, host.pattern)) ?? false) ?? false;
+    rules?.some((rule) => leavesIn(rule, name) && (rule.hosts?.some((host) => host.test(name) && test(rule, host.pattern)) ?? false)) ?? false;
   if (tryAll(index.byName.get(name)) || tryAll(index.anyHost)) return true;
   for (let start = 0; ; ) {
     if (tryAll(index.bySuffix.get(name.slice(start)))) return true;
@@ -119,9 +124,13 @@ export function namesHost(index: RuleIndex, name: string, test: (rule: CompiledR
   return tryAll(index.bySuffix.get(''));
 }
 
+function leavesIn(rule: CompiledRule, name: string): boolean {
+  return !rule.exceptHosts.some((host) => host.test(name));
+}
+
 /** Whether any rule could let a connection to this place through, whatever is asked for on it. */
-export function couldMatch(index: RuleIndex, address: Address, port: number): boolean {
-  const open = (rule: CompiledRule): boolean => portMatches(rule, port);
+export function couldMatch(index: RuleIndex, transport: 'tcp' | 'udp', address: Address, port: number): boolean {
+  const open = (rule: CompiledRule): boolean => portMatches(rule, port) && (rule.class === 'any' || contains(transport, rule.class));
   return index.anywhere.some(open) || index.named.some(open) || index.byAddress[address.family].some(address, (rules) => rules.some(open));
 }
 

@@ -116,8 +116,10 @@ export function portMatches(rule: CompiledRule, port: number): boolean {
 /** For an allow rule: the address must be one that the rule's own words cover. */
 function matchAllowedDestination(rule: CompiledRule, access: Access, facts: AddressFacts): Match {
   const { address } = access.destination;
+  // a query goes to our own resolvers, whichever it was sent to
+  const anyAddress = facts.anyAddress === true || access.class === 'dns';
   const inCidrs = rule.cidrs !== undefined && isIn(address, rule.cidrs);
-  if (rule.cidrs !== undefined && !inCidrs) return NO;
+  if (rule.cidrs !== undefined && !inCidrs && (rule.hosts === undefined || facts.anyAddress !== true)) return NO;
   if (isExcepted(rule, access)) return NO;
   if (rule.hosts === undefined) return YES;
   if (isIn(address, rule.hostAddresses) && literalAgrees(access)) return YES;
@@ -125,7 +127,7 @@ function matchAllowedDestination(rule: CompiledRule, access: Access, facts: Addr
   for (const host of rule.hosts) {
     const answer = matchAllowedHost(rule, host, access);
     if (answer === NO) continue;
-    if (!inCidrs && facts.anyAddress !== true && !mayStandFor(host, access, facts)) continue;
+    if (!inCidrs && !anyAddress && !mayAnswerWith(host.pattern, host.exact, address, facts)) continue;
     if (answer === YES) return YES;
     match = CANNOT_TELL;
   }
@@ -138,25 +140,20 @@ function literalAgrees({ destination }: Access): boolean {
 }
 
 function matchAllowedHost(rule: CompiledRule, host: HostTest, access: Access): Match {
-  const { requestedName, names, address } = access.destination;
+  const { requestedName, names } = access.destination;
   if (host.pattern === '*') return YES;
   const carriesName = rule.class !== 'any' && specOf(rule.class).carriesName;
   if (!carriesName) return names.some((name) => host.test(name)) ? YES : NO;
   if (requestedName !== undefined) {
     // a name that nobody bound to this address is only what the client says
-    const bound = requestedName === address.text || names.includes(requestedName);
-    return bound && host.test(requestedName) ? YES : NO;
+    return names.includes(requestedName) && host.test(requestedName) ? YES : NO;
   }
   if (!names.some((name) => host.test(name))) return NO;
   // two names, or one that cannot be read: which was asked for is not known
   return access.doubt === 'ambiguous-name' || access.doubt === 'malformed' ? CANNOT_TELL : YES;
 }
 
-/** Whether the name behind `host` may answer with the address without `cidrs` of the rule. */
-function mayStandFor(host: HostTest, { destination: { address } }: Access, facts: AddressFacts): boolean {
-  return mayAnswerWith(host.pattern, host.exact, address, facts);
-}
-
+/** Whether a name that the pattern matches may answer with the address, without `cidrs` of the rule. */
 export function mayAnswerWith(pattern: string, exact: boolean, address: Address, facts: AddressFacts): boolean {
   for (const [name, addresses] of facts.virtualHosts) {
     if (addresses.some((virtual) => virtual.text === address.text)) return exact && pattern === name;
@@ -178,13 +175,16 @@ function matchDeniedDestination(rule: CompiledRule, access: Access): Match {
     if (names.some((name) => host.test(name))) return YES;
   }
   const carriesName = rule.class !== 'any' && specOf(rule.class).carriesName;
-  const nameless = requestedName === undefined && (names.length === 0 || access.doubt === 'ambiguous-name');
-  return carriesName && nameless && access.doubt !== undefined && rule.hosts.length > 0 ? CANNOT_TELL : NO;
+  // a tunnel's far end, a request in HTTP/2, a server's own choice where no name was sent: bound names do not tell
+  return carriesName && requestedName === undefined && access.doubt !== undefined && rule.hosts.length > 0 ? CANNOT_TELL : NO;
 }
 
 function isExcepted(rule: CompiledRule, { destination }: Access): boolean {
   if (rule.exceptCidrs.length > 0 && isIn(destination.address, rule.exceptCidrs)) return true;
   // with several names on an address, one that is excepted takes an allow rule away; a deny rule keeps what has another
-  const named = destination.names.filter((name) => rule.exceptHosts.some((host) => host.test(name)));
-  return rule.source.effect === 'allow' ? named.length > 0 : named.length > 0 && named.length === destination.names.length;
+  if (rule.exceptHosts.length === 0) return false;
+  const { names, requestedName } = destination;
+  const isNamed = (name: string): boolean => rule.exceptHosts.some((host) => host.test(name));
+  if (rule.source.effect === 'deny') return names.length > 0 && names.every(isNamed);
+  return names.some(isNamed) || (requestedName !== undefined && isNamed(requestedName));
 }

@@ -201,7 +201,5 @@ function exitStatus({ code, signal }: BoxExit): number {
 function takeTerminalBack(): void {
   const stdin = 0;
   if (foregroundGroupOf(stdin) === undefined) return;
-  // a write to the terminal from the background would stop us here
-  process.on('SIGTTOU', () => undefined);
   takeForeground(stdin);
 }

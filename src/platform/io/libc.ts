@@ -25,6 +25,7 @@ const fn = {
   tcgetpgrp: lib.func('int tcgetpgrp(int)'),
   tcsetpgrp: lib.func('int tcsetpgrp(int, int)'),
   getpgrp: lib.func('int getpgrp(void)'),
+  pthreadSigmask: lib.func('int pthread_sigmask(int, void *, void *)'),
   waitid: lib.func('int waitid(int, unsigned int, void *, int)'),
   capset: lib.func('int capset(void *, void *)'),
   capget: lib.func('int capget(void *, void *)'),
@@ -380,7 +381,14 @@ export function foregroundGroupOf(fd: number): number | undefined {
   return group < 0 ? undefined : group;
 }
 
-/** Takes the terminal back for this process's group. SIGTTOU must be ignored. */
+/** Takes the terminal at `fd` back for this process's group. */
 export function takeForeground(fd: number): void {
+  const SIGTTOU = 22;
+  const signals = pinned(128);
+  signals.writeUInt32LE(1 << (SIGTTOU - 1), 0);
+  const before = pinned(128);
+  // from the background the call would stop the whole group; where the signal is blocked it is let through (a handler does not do)
+  fn.pthreadSigmask(0 /* SIG_BLOCK */, signals, before);
   fn.tcsetpgrp(fd, fn.getpgrp());
+  fn.pthreadSigmask(2 /* SIG_SETMASK */, before, null);
 }

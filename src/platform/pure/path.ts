@@ -1,7 +1,7 @@
 /**
  * Paths of request targets in one canonical form, decoded. What servers read in two ways (double slashes, dot segments,
- * encoded slashes, double encoding, path parameters on dots) has no canonical form: `undefined`, which no rule that
- * limits paths allows.
+ * encoded slashes, double encoding, path parameters, what is no URI) has no canonical form: `undefined`, which no rule
+ * that limits paths allows.
  */
 
 export interface CanonicalTarget {
@@ -15,16 +15,19 @@ export function canonicalPath(raw: string): CanonicalTarget | undefined {
   const mark = raw.indexOf('?');
   const rawPath = mark < 0 ? raw : raw.slice(0, mark);
   const query = mark < 0 ? '' : raw.slice(mark + 1);
-  if (!rawPath.startsWith('/') || rawPath.includes('\\') || rawPath.includes('//') || rawPath.includes('#')) return undefined;
+  if (!PLAIN.test(rawPath) || rawPath.includes('//')) return undefined;
   const path = rawPath.includes('%') ? decodePath(rawPath) : rawPath;
   if (path === undefined) return undefined;
   if (path.includes('/.') && hasDotSegment(path)) return undefined;
   return { path, query };
 }
 
+/** A slash, then ASCII without space, `#`, `;` (some servers drop it and what follows, so `/admin;x` is `/admin`) and `\`. */
+const PLAIN = /^\/[!"$-:<-[\]-~]*$/;
+
 function decodePath(path: string): string | undefined {
-  // an encoded slash, backslash, NUL or control character; an encoded percent may be decoded twice
-  if (/%(2f|5c|25|[01][0-9a-f]|7f)/i.test(path)) return undefined;
+  // an encoded slash, semicolon, backslash, NUL or control character; an encoded percent may be decoded twice
+  if (/%(2f|3b|5c|25|[01][0-9a-f]|7f)/i.test(path)) return undefined;
   try {
     return decodeURIComponent(path);
   } catch {
@@ -32,7 +35,6 @@ function decodePath(path: string): string | undefined {
   }
 }
 
-/** `.`, `..`, also with a path parameter: some servers drop `;x` first. */
 function hasDotSegment(path: string): boolean {
-  return path.split('/').some((segment) => /^\.\.?(;|$)/.test(segment));
+  return /\/\.\.?(\/|$)/.test(path);
 }

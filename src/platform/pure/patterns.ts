@@ -7,6 +7,8 @@ export function canonicalHostPattern(text: string): string | undefined {
   if (!text.includes('*')) return canonicalHost(text);
   if (text.includes('***')) return undefined;
   const labels = (text.endsWith('.') ? text.slice(0, -1) : text).split('.');
+  // `10.0.0.*`: meant for addresses, which are no names
+  if (/^[\d.*]*\d[\d.*]*$/.test(text)) return undefined;
   // `**` is whole labels: inside one it would mean what `*` means
   if (labels.some((label) => label.includes('**') && label !== '**')) return undefined;
   const name = labels.map((label) => (label.includes('*') ? label.replaceAll('*', 'x') : label)).join('.');
@@ -33,6 +35,13 @@ export function parseUrlPattern(text: string): UrlPattern | undefined {
   const [, scheme, hostText = '', portText, path = '/**'] = match;
   const host = canonicalHostPattern(hostText);
   const port = portText === undefined ? (scheme === 'https' ? 443 : 80) : Number(portText);
-  if (host === undefined || port < 1 || port > 65535) return undefined;
+  if (host === undefined || port < 1 || port > 65535 || !isPathPattern(path)) return undefined;
   return { scheme: scheme === 'https' ? 'https' : 'http', host, port, path };
+}
+
+/** `*`, or a path as `canonicalPath` gives it, in which `*` and `**` may stand: what no request could match is refused. */
+export function isPathPattern(text: string): boolean {
+  if (text === '*') return true;
+  const plain = /^\/[^?#;\\\s]*$/.test(text) && !text.includes('//') && !text.includes('***');
+  return plain && !/\/\.\.?(\/|$)/.test(text) && !/%[0-9a-f]{2}/i.test(text);
 }

@@ -79,12 +79,15 @@ function compileStates(pattern: string, stop: string, singleMayBeEmpty: boolean)
     }
   }
 
+  // two sets for all values: a test is never entered twice at once
+  let current = new Uint8Array(end + 1);
+  let next = new Uint8Array(end + 1);
   return (value) => {
-    let current = new Uint8Array(end + 1);
+    current.fill(0);
     enter(current, 0);
     for (let index = 0; index < value.length; index += 1) {
       const code = value.charCodeAt(index);
-      const next = new Uint8Array(end + 1);
+      next.fill(0);
       let alive = false;
       for (let at = 0; at < end; at += 1) {
         if (current[at] !== 1) continue;
@@ -99,7 +102,7 @@ function compileStates(pattern: string, stop: string, singleMayBeEmpty: boolean)
         }
       }
       if (!alive) return false;
-      current = next;
+      [current, next] = [next, current];
     }
     return current[end] === 1;
   };
