@@ -59,9 +59,19 @@ export const ATTEMPTS: readonly Attempt[] = [
     verdict: 'denied',
     record: { class: 'tls', to: 'drop.test' },
   },
-  { id: 'cache', title: 'TCP to the cache, which speaks first', verdict: 'allowed', record: { class: 'tcp', to: ADDRESSES.cache } },
+  {
+    id: 'cache',
+    title: 'TCP to the cache, which speaks first',
+    verdict: 'allowed',
+    record: { class: 'tcp', to: ADDRESSES.cache },
+  },
   { id: 'raw', title: 'TCP to a raw address', verdict: 'denied', record: { class: 'tcp', to: ADDRESSES.attacker } },
-  { id: 'raw-ipv6', title: 'TCP to a raw IPv6 address', verdict: 'denied', record: { class: 'tcp', to: ADDRESSES.attacker6 } },
+  {
+    id: 'raw-ipv6',
+    title: 'TCP to a raw IPv6 address',
+    verdict: 'denied',
+    record: { class: 'tcp', to: ADDRESSES.attacker6 },
+  },
   { id: 'udp', title: 'UDP to a raw address', verdict: 'denied', record: { class: 'udp', to: ADDRESSES.attacker } },
   {
     id: 'dns',

@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 const stage = fileURLToPath(new URL('./stage.ts', import.meta.url));
 // root has its own rights to make a network; everybody else gets a user namespace
 const own = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
-const result = spawnSync('unshare', [...own, '--net', '--kill-child', '--fork', process.execPath, stage], { stdio: 'inherit' });
+const result = spawnSync('unshare', [...own, '--net', '--kill-child', '--fork', process.execPath, stage], {
+  stdio: 'inherit',
+});
 if (result.error !== undefined) {
   process.stderr.write(`demo: unshare(1) could not be started (${result.error.message}). Install util-linux.\n`);
 } else if (own.length > 0 && result.status === 1) {

@@ -54,12 +54,16 @@ export async function startOrigins(): Promise<Arrivals> {
     arrived(`udp ${ADDRESSES.attacker}`);
     return undefined;
   });
-  await startUdp(ADDRESSES.resolver, 53, (query) => answerQuery(query, (name) => {
-    arrived(`dns ${name}`);
-  }));
-  await startUdp(ADDRESSES.attacker, 53, (query) => answerQuery(query, (name) => {
-    arrived(`dns at the attacker ${name}`);
-  }));
+  await startUdp(ADDRESSES.resolver, 53, (query) =>
+    answerQuery(query, (name) => {
+      arrived(`dns ${name}`);
+    }),
+  );
+  await startUdp(ADDRESSES.attacker, 53, (query) =>
+    answerQuery(query, (name) => {
+      arrived(`dns at the attacker ${name}`);
+    }),
+  );
   return { lines };
 }
 
@@ -75,7 +79,10 @@ function answerQuery(query: Buffer, arrived: (name: string) => void): Buffer {
     type: 'response',
     flags: dnsPacket.RECURSION_AVAILABLE | (entry === undefined ? 3 /* NXDOMAIN */ : 0),
     questions,
-    answers: data === undefined ? [] : [{ type: question?.type === 'AAAA' ? 'AAAA' : 'A', name: question?.name ?? '', ttl: 60, data }],
+    answers:
+      data === undefined
+        ? []
+        : [{ type: question?.type === 'AAAA' ? 'AAAA' : 'A', name: question?.name ?? '', ttl: 60, data }],
   });
 }
 

@@ -32,7 +32,17 @@ function makeNetwork(): void {
 }
 
 function run(log: string): Promise<{ readonly status: number | null; readonly output: string }> {
-  const args = ['run', '--policy', here('policy.yaml'), '--log', log, '--resolver', ADDRESSES.resolver, '--summary', 'always'];
+  const args = [
+    'run',
+    '--policy',
+    here('policy.yaml'),
+    '--log',
+    log,
+    '--resolver',
+    ADDRESSES.resolver,
+    '--summary',
+    'always',
+  ];
   const child = spawn(
     process.execPath,
     [here('../cmd/sallyport.ts'), ...args, '--', process.execPath, here('workload.ts')],
@@ -67,7 +77,9 @@ makeNetwork();
 const arrivals = await startOrigins();
 const folder = mkdtempSync(join(tmpdir(), 'sallyport-demo-'));
 const log = join(folder, 'verdicts.jsonl');
-process.stdout.write(`${paint('bold', 'A command behind the firewall')}: sallyport run --policy demo/policy.yaml -- node demo/workload.ts\n\n`);
+process.stdout.write(
+  `${paint('bold', 'A command behind the firewall')}: sallyport run --policy demo/policy.yaml -- node demo/workload.ts\n\n`,
+);
 const { status, output } = await run(log);
 const outcomes = new Map(
   output
@@ -90,17 +102,27 @@ for (const attempt of ATTEMPTS) {
   const outcome = outcomes.get(attempt.id);
   const verdict = attempt.verdict === 'allowed' ? paint('green', 'allowed') : paint('red', 'denied ');
   process.stdout.write(`  ${verdict}  ${attempt.title} ${paint('dim', `(${outcome ?? 'nothing reported'})`)}\n`);
-  if (found === undefined) faults.push(`${attempt.title}: no record says ${attempt.verdict} (${matching.map((record) => record.verdict).join(', ') || 'no record'})`);
+  if (found === undefined)
+    faults.push(
+      `${attempt.title}: no record says ${attempt.verdict} (${matching.length === 0 ? 'no record' : matching.map((record) => record.verdict).join(', ')})`,
+    );
   if (outcome === undefined) faults.push(`${attempt.title}: the workload did not report it`);
 }
 
 // the attacker's servers, and the resolver, must not have heard a thing of what was denied
 const leaked = arrivals.lines.filter(
-  (line) => line.includes(ADDRESSES.attacker) || line.includes(ADDRESSES.attacker6) || line.includes('attacker') ||
-    line.includes('POST') || line.includes('paste.test') || line.toLowerCase().includes(SECRET.toLowerCase()),
+  (line) =>
+    line.includes(ADDRESSES.attacker) ||
+    line.includes(ADDRESSES.attacker6) ||
+    line.includes('attacker') ||
+    line.includes('POST') ||
+    line.includes('paste.test') ||
+    line.toLowerCase().includes(SECRET.toLowerCase()),
 );
 for (const line of leaked) faults.push(`arrived at a server, and must not have: ${line}`);
-const expectedArrivals = ATTEMPTS.filter((attempt) => attempt.verdict === 'allowed' && attempt.record.class === 'http').length;
+const expectedArrivals = ATTEMPTS.filter(
+  (attempt) => attempt.verdict === 'allowed' && attempt.record.class === 'http',
+).length;
 const gets = arrivals.lines.filter((line) => line.startsWith('http GET')).length;
 if (gets < expectedArrivals) faults.push(`only ${gets} allowed requests arrived at the origin`);
 if (status !== 0) faults.push(`sallyport run ended with status ${String(status)}`);

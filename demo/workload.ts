@@ -27,7 +27,10 @@ function request(options: http.RequestOptions, body = ''): Promise<string> {
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => (text += chunk));
       response.on('end', () => {
-        const about = response.headers['content-type'] === 'application/problem+json' ? ' denied by the firewall' : ` ${text.trim()}`;
+        const about =
+          response.headers['content-type'] === 'application/problem+json'
+            ? ' denied by the firewall'
+            : ` ${text.trim()}`;
         resolve(`${response.statusCode ?? 0}${about}`);
       });
     });
@@ -66,7 +69,12 @@ await attempt('after-denial', () => request({ ...orders, family: 4, agent }));
 agent.destroy();
 
 // a pre-shared key stands for certificates: the firewall judges the ClientHello, not the trust
-const key = { ciphers: 'PSK', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2', checkServerIdentity: () => undefined } as const;
+const key = {
+  ciphers: 'PSK',
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.2',
+  checkServerIdentity: () => undefined,
+} as const;
 const pskCallback = (): { identity: string; psk: Buffer } => ({ identity: 'demo', psk: Buffer.from('demo-key') });
 await attempt('tls', async () => {
   const { address } = await lookup('eu.pay.test', 4);

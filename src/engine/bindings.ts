@@ -69,7 +69,8 @@ export function createBindings(nowMs: () => number = Date.now, limits: BindingLi
       forget(name, oldest);
     }
     let entry = byAddress.get(address);
-    if (entry === undefined) byAddress.set(address, (entry = { nextExpiryMs: expiresMs, expiries: new Map(), names: undefined }));
+    if (entry === undefined)
+      byAddress.set(address, (entry = { nextExpiryMs: expiresMs, expiries: new Map(), names: undefined }));
     if (!entry.expiries.has(name)) entry.names = undefined;
     entry.expiries.set(name, Math.max(expiresMs, entry.expiries.get(name) ?? 0));
     entry.nextExpiryMs = Math.min(entry.nextExpiryMs, expiresMs);
@@ -102,7 +103,11 @@ export function createBindings(nowMs: () => number = Date.now, limits: BindingLi
     },
     serialize() {
       return [...byAddress].flatMap(([address, { expiries }]) =>
-        [...expiries].map(([name, expiresMs]) => ({ name, address, expiresMs: Number.isFinite(expiresMs) ? expiresMs : null })),
+        [...expiries].map(([name, expiresMs]) => ({
+          name,
+          address,
+          expiresMs: Number.isFinite(expiresMs) ? expiresMs : null,
+        })),
       );
     },
     restore(saved) {

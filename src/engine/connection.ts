@@ -14,8 +14,8 @@ import { pump } from './act/pump.ts';
 import type { Bindings } from './bindings.ts';
 import { identify } from './identify/identify.ts';
 import { openDnsConversation, type DnsProxy } from './intercept/dns/proxy.ts';
-import type { Judge, OriginalDestination } from './judge.ts';
-import type { Answer, Session, SessionIo } from './protocols/codec.ts';
+import type { Dialled, Judge, OriginalDestination } from './judge.ts';
+import type { Act, Answer, Session, SessionIo } from './protocols/codec.ts';
 
 export interface ConnectionParts {
   readonly snapshot: () => Snapshot;
@@ -76,7 +76,7 @@ function carry(
   const { reporter, judge } = parts;
   let upstream: net.Socket | undefined;
   /** Where the connection leads: the original destination, or that of the first allowed access. */
-  let dialled: Address | undefined;
+  let dialled: Dialled | undefined;
   let session: Session | undefined;
   let unidentified: Buffer | undefined;
   let spliced = false;
@@ -91,7 +91,8 @@ function carry(
   downstream.on('close', () => {
     clearTimeout(deadline);
     // whoever only listened has accessed it too
-    if (session === undefined && upstream !== undefined && upstream.bytesRead > 0) judgeWhole(undefined, undefined, NOTHING);
+    if (session === undefined && upstream !== undefined && upstream.bytesRead > 0)
+      judgeWhole(undefined, undefined, NOTHING);
     if (upstream === undefined || upstream.destroyed) return;
     // gone by a reset, or closed by us in order
     if (downstream.readableEnded && downstream.writableFinished) upstream.destroySoon();
@@ -115,7 +116,6 @@ function carry(
       else unidentified = seen;
       return;
     }
-    clearTimeout(deadline);
     unidentified = undefined;
     if (found === 'none') {
       judgeWhole(undefined, undefined, seen);
@@ -126,7 +126,12 @@ function carry(
   }
 
   function onDeadline(): void {
-    if (session !== undefined) return;
+    if (session !== undefined) {
+      // recognised, and not a whole head or hello since: only a rule that lets anything through lets it go on
+      if (judge(original, dialled, wholeFlow(undefined, 'detection-timeout'), () => undefined)?.effect !== 'allow')
+        io.reset();
+      return;
+    }
     // who waits for the server to speak first, where an address rule let us dial, may wait longer
     if (unidentified === undefined && upstream !== undefined) return;
     judgeWhole(undefined, 'detection-timeout', unidentified ?? NOTHING);
@@ -134,10 +139,8 @@ function carry(
 
   /** The flow as one access: plain TCP, or what cannot be told. */
   function judgeWhole(requestedName: string | undefined, doubt: Doubt | undefined, pending: Buffer): void {
-    clearTimeout(deadline);
     session = DEAF;
-    const act = { class: 'tcp', tags: NO_TAGS, operation: NO_OPERATION, requestedName, doubt } as const;
-    const answer = io.judge(act, () => undefined);
+    const answer = io.judge(wholeFlow(requestedName, doubt), () => undefined);
     if (answer?.effect === 'allow') io.splice(answer.permit, pending);
     else io.reset();
   }
@@ -146,6 +149,7 @@ function carry(
 
   const io: SessionIo = {
     judge(act, then) {
+      clearTimeout(deadline);
       const answer = judge(original, dialled, act, (late) => {
         if (downstream.destroyed) return;
         note(late);
@@ -155,7 +159,7 @@ function carry(
       return answer;
     },
     toUpstream(_permit, bytes) {
-      const socket = upstream ?? dial(dialled ?? original.address);
+      const socket = upstream ?? dial(dialled?.address ?? original.address);
       if (!socket.write(bytes)) downstream.pause();
     },
     toDownstream(bytes) {
@@ -179,7 +183,7 @@ function carry(
     splice(permit, pending) {
       spliced = true;
       if (pending.length > 0) io.toUpstream(permit, pending);
-      const socket = upstream ?? dial(dialled ?? original.address);
+      const socket = upstream ?? dial(dialled?.address ?? original.address);
       downstream.off('data', onDownstream);
       downstream.off('end', onDownstreamEnd);
       pump(permit, downstream, socket);
@@ -197,11 +201,11 @@ function carry(
   };
 
   function note(answer: Answer): void {
-    if (answer.effect === 'allow') dialled ??= answer.access.destination.address;
+    if (answer.effect === 'allow') dialled ??= answer.access.destination;
   }
 
   function dial(to: Address): net.Socket {
-    dialled = to;
+    dialled ??= { address: to, requestedName: undefined };
     const socket = parts.connect(to, original.port);
     upstream = socket;
     socket.on('data', (bytes: Buffer) => {
@@ -242,6 +246,10 @@ function carry(
       downstream.end();
     }
   }
+}
+
+function wholeFlow(requestedName: string | undefined, doubt: Doubt | undefined): Act {
+  return { class: 'tcp', tags: NO_TAGS, operation: NO_OPERATION, requestedName, doubt };
 }
 
 const NOTHING = Buffer.alloc(0);

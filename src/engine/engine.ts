@@ -75,7 +75,16 @@ function receiveDatagrams(fd: number, handle: (datagram: Datagram) => void): () 
 }
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
-  1: 'icmp', 2: 'igmp', 6: 'tcp', 17: 'udp', 33: 'dccp', 47: 'gre', 50: 'esp', 58: 'icmpv6', 132: 'sctp', 136: 'udplite',
+  1: 'icmp',
+  2: 'igmp',
+  6: 'tcp',
+  17: 'udp',
+  33: 'dccp',
+  47: 'gre',
+  50: 'esp',
+  58: 'icmpv6',
+  132: 'sctp',
+  136: 'udplite',
 };
 
 /** Only TCP and UDP are carried: everything else the kernel has dropped already. */

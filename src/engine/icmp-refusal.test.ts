@@ -10,7 +10,10 @@ function endpoint(text: string, port: number): { address: Address; port: number 
 
 describe('buildUdpRefusal', () => {
   it('quotes an IPv4 datagram, both checksums right', () => {
-    const message = buildUdpRefusal({ source: endpoint('192.0.0.2', 4000), original: endpoint('198.18.0.66', 9999) }, 5);
+    const message = buildUdpRefusal(
+      { source: endpoint('192.0.0.2', 4000), original: endpoint('198.18.0.66', 9999) },
+      5,
+    );
     expect([...message.subarray(0, 2)]).toEqual([3, 13]);
     expect(internetChecksum(message)).toBe(0);
     expect(internetChecksum(message.subarray(8, 28))).toBe(0);

@@ -22,21 +22,28 @@ export interface JudgeParts {
 
 export type OriginalDestination = Pick<Destination, 'address' | 'port'>;
 
+/** Where a connection leads, and under which name it was first asked for. */
+export interface Dialled {
+  readonly address: Address;
+  readonly requestedName: string | undefined;
+}
+
 /**
- * `dialled`: where this connection already leads, if it does; an allowed answer for another address is `misdirected`.
+ * `dialled`: where this connection already leads, if it does; an allowed answer for another place is `misdirected`.
  * Answers at once, or with `undefined` and later by `then` when a name has to be resolved.
  */
 export type Judge = (
   original: OriginalDestination,
-  dialled: Address | undefined,
+  dialled: Dialled | undefined,
   act: Act,
   then: (answer: Answer) => void,
 ) => Answer | undefined;
 
 export function createJudge({ snapshot, bindings, reporter, resolve }: JudgeParts): Judge {
-  function settle(access: Access, verdict: Verdict, dialled: Address | undefined): Answer {
+  function settle(access: Access, verdict: Verdict, dialled: Dialled | undefined): Answer {
     if (verdict.permit === undefined) return deny(access, verdict);
-    if (dialled !== undefined && dialled.text !== access.destination.address.text) return deny(access, denial('misdirected'));
+    if (dialled !== undefined && leadsElsewhere(dialled, access.destination))
+      return deny(access, denial('misdirected'));
     reporter.report(access, verdict);
     return { effect: 'allow', permit: verdict.permit, access };
   }
@@ -50,7 +57,7 @@ export function createJudge({ snapshot, bindings, reporter, resolve }: JudgePart
     original: OriginalDestination,
     name: string,
     act: Act,
-    dialled: Address | undefined,
+    dialled: Dialled | undefined,
   ): Promise<Answer> {
     const { family } = original.address;
     const addresses = [...(await resolve(name, family))];
@@ -85,6 +92,13 @@ export function createJudge({ snapshot, bindings, reporter, resolve }: JudgePart
     });
     return undefined;
   };
+}
+
+function leadsElsewhere(dialled: Dialled, to: Destination): boolean {
+  if (dialled.address.text !== to.address.text) return true;
+  return (
+    dialled.requestedName !== undefined && to.requestedName !== undefined && dialled.requestedName !== to.requestedName
+  );
 }
 
 function accessTo(act: Act, destination: Destination): Access {

@@ -47,8 +47,8 @@ type Flow =
   | { state: 'denied' };
 
 export interface UdpHandler {
-  handle(datagram: Datagram): void;
-  close(): void;
+  readonly handle: (datagram: Datagram) => void;
+  readonly close: () => void;
 }
 
 export function createUdpHandler(parts: UdpParts): UdpHandler {

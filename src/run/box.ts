@@ -42,7 +42,11 @@ export interface Box {
 export function openBox(plan: BoxPlan, init: readonly string[]): Promise<Box> {
   const unshare = findProgram('unshare', plan.searchPath);
   if (unshare === undefined) {
-    throw new SallyportError('no-namespaces', 'unshare(1) was not found', 'Install util-linux: apt-get install util-linux');
+    throw new SallyportError(
+      'no-namespaces',
+      'unshare(1) was not found',
+      'Install util-linux: apt-get install util-linux',
+    );
   }
   const [ours, theirs] = openSocketPair(SOCK.SEQPACKET | SOCK.NONBLOCK);
   // root of a container may lack the right to make namespaces, and get it in a user namespace
@@ -51,7 +55,10 @@ export function openBox(plan: BoxPlan, init: readonly string[]): Promise<Box> {
   const script = `trap '' HUP QUIT USR1 USR2 ALRM; exec "$@"`;
   const made = [unshare, ...own, '--net', '--mount', '--pid', '--fork', '--kill-child=SIGKILL', ...init];
   // a clean environment: NODE_OPTIONS and LD_PRELOAD are meant for the command, not for what holds it
-  const child = spawn('/bin/sh', ['-c', script, 'sh', ...made], { stdio: ['inherit', 'inherit', 'pipe', theirs, 'pipe', 2], env: {} });
+  const child = spawn('/bin/sh', ['-c', script, 'sh', ...made], {
+    stdio: ['inherit', 'inherit', 'pipe', theirs, 'pipe', 2],
+    env: {},
+  });
   closeSync(theirs);
   const planPipe = child.stdio[4];
   if (planPipe === null || planPipe === undefined || !('end' in planPipe)) throw new Error('no pipe to the init');
@@ -75,7 +82,9 @@ function watchBox(child: ReturnType<typeof spawn>, control: number, inUserNamesp
     exit.promise.catch(() => undefined); // whoever waits for it sees it; nobody may
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      fail(new SallyportError('no-namespaces', 'the box did not start within 15 s', 'Try again on a less busy machine.'));
+      fail(
+        new SallyportError('no-namespaces', 'the box did not start within 15 s', 'Try again on a less busy machine.'),
+      );
     }, START_TIMEOUT_MS);
 
     function fail(error: SallyportError): void {
@@ -94,7 +103,13 @@ function watchBox(child: ReturnType<typeof spawn>, control: number, inUserNamesp
             resolve(boxFrom(message.dropLog, descriptors));
             break;
           case 'failed':
-            fail(new SallyportError(isErrorCode(message.code) ? message.code : 'internal', message.message, message.remedy));
+            fail(
+              new SallyportError(
+                isErrorCode(message.code) ? message.code : 'internal',
+                message.message,
+                message.remedy,
+              ),
+            );
             break;
           case 'exited':
             result = { code: message.code, signal: message.signal };
@@ -112,7 +127,14 @@ function watchBox(child: ReturnType<typeof spawn>, control: number, inUserNamesp
     );
 
     child.on('error', (error) => {
-      fail(new SallyportError('no-namespaces', `unshare could not be started: ${error.message}`, 'Install util-linux.', error));
+      fail(
+        new SallyportError(
+          'no-namespaces',
+          `unshare could not be started: ${error.message}`,
+          'Install util-linux.',
+          error,
+        ),
+      );
     });
     child.on('exit', (code, signal) => {
       for (const settle of pending.values()) settle(undefined);
@@ -169,7 +191,10 @@ function isErrorCode(code: string): code is ErrorCode {
 
 /** unshare(1) says which call failed; why it does is the distribution's doing. */
 function namespaceError(said: string, inUserNamespace: boolean): SallyportError {
-  const what = said === '' ? 'the namespaces of the box could not be made' : `the namespaces of the box could not be made (${said})`;
+  const what =
+    said === ''
+      ? 'the namespaces of the box could not be made'
+      : `the namespaces of the box could not be made (${said})`;
   const remedy = inUserNamespace
     ? 'Allow unprivileged user namespaces (sysctl user.max_user_namespaces=15000; on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0; on older Debian kernel.unprivileged_userns_clone=1), or run as root.'
     : 'Run it where the kernel has network, mount and PID namespaces.';

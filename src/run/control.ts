@@ -6,7 +6,15 @@ import { receiveDescriptors, sendDescriptors, whenReadable } from '../platform/i
 
 /** Signals that pass from outside to the command. Node or the kernel keeps the rest. */
 export const PASSED_SIGNALS = [
-  'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGWINCH', 'SIGALRM',
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGTERM',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGCONT',
+  'SIGWINCH',
+  'SIGALRM',
 ] as const;
 
 /** How the box is to be made. Passed to the init on a pipe, because an environment may be larger than a message. */

@@ -8,15 +8,45 @@ import { dirname, join } from 'node:path';
 
 const FOLDERS = [
   // container runtimes
-  '/run/docker', '/run/containerd', '/run/podman', '/run/crio', '/run/buildkit', '/run/k3s', '/run/lxd', '/run/incus',
-  '/var/lib/lxd', '/var/lib/incus', '/var/snap/lxd/common/lxd', '/run/libvirt', '/run/netns',
+  '/run/docker',
+  '/run/containerd',
+  '/run/podman',
+  '/run/crio',
+  '/run/buildkit',
+  '/run/k3s',
+  '/run/lxd',
+  '/run/incus',
+  '/var/lib/lxd',
+  '/var/lib/incus',
+  '/var/snap/lxd/common/lxd',
+  '/run/libvirt',
+  '/run/netns',
   // D-Bus, name services, printers, display
-  '/run/dbus', '/run/nscd', '/run/avahi-daemon', '/run/cups', '/run/rpcbind', '/run/pcscd', '/run/tailscale',
-  '/tmp/.X11-unix', '/tmp/.ICE-unix', '/run/user',
+  '/run/dbus',
+  '/run/nscd',
+  '/run/avahi-daemon',
+  '/run/cups',
+  '/run/rpcbind',
+  '/run/pcscd',
+  '/run/tailscale',
+  '/tmp/.X11-unix',
+  '/tmp/.ICE-unix',
+  '/run/user',
 ];
-const SOCKETS = ['/run/docker.sock', '/run/snapd.socket', '/run/snapd-snap.socket', '/run/rpcbind.sock', '/run/acpid.socket', '/run/udev/control'];
+const SOCKETS = [
+  '/run/docker.sock',
+  '/run/snapd.socket',
+  '/run/snapd-snap.socket',
+  '/run/rpcbind.sock',
+  '/run/acpid.socket',
+  '/run/udev/control',
+];
 /** Searched for sockets, so deep: daemons of a container share its files, not its network, and no list names them. */
-const SEARCHED = [{ path: '/run', depth: 3 }, { path: '/tmp', depth: 2 }, { path: '/var/tmp', depth: 2 }];
+const SEARCHED = [
+  { path: '/run', depth: 3 },
+  { path: '/tmp', depth: 2 },
+  { path: '/var/tmp', depth: 2 },
+];
 
 export interface HiddenSockets {
   readonly folders: readonly string[];
@@ -24,7 +54,10 @@ export interface HiddenSockets {
 }
 
 /** Reads the file system and /proc/net/unix. `allowed`: paths that stay open at the user's word. */
-export function findHiddenSockets(env: Readonly<Record<string, string | undefined>>, allowed: readonly string[]): HiddenSockets {
+export function findHiddenSockets(
+  env: Readonly<Record<string, string | undefined>>,
+  allowed: readonly string[],
+): HiddenSockets {
   const open = new Set(allowed.map((path) => resolvePath(path) ?? path));
   const reachesOpen = (folder: string): boolean => [...open].some((path) => path.startsWith(`${folder}/`));
   const folders = unique(FOLDERS.map(resolvePath)).filter((path) => isFolder(path));
@@ -45,10 +78,19 @@ export function findHiddenSockets(env: Readonly<Record<string, string | undefine
 
 function socketsOfEnvironment(env: Readonly<Record<string, string | undefined>>): string[] {
   const paths = [env['SSH_AUTH_SOCK'], env['GPG_AGENT_INFO']?.split(':')[0]];
-  const urls = [env['DOCKER_HOST'], env['CONTAINER_HOST'], env['PULSE_SERVER'], env['DBUS_SESSION_BUS_ADDRESS'], env['DBUS_SYSTEM_BUS_ADDRESS']];
+  const urls = [
+    env['DOCKER_HOST'],
+    env['CONTAINER_HOST'],
+    env['PULSE_SERVER'],
+    env['DBUS_SESSION_BUS_ADDRESS'],
+    env['DBUS_SYSTEM_BUS_ADDRESS'],
+  ];
   for (const url of urls) paths.push(/(?:unix:(?:\/\/|path=)?)(\/[^,;]*)/.exec(url ?? '')?.[1]);
   const gnupg = env['GNUPGHOME'] ?? (env['HOME'] === undefined ? undefined : join(env['HOME'], '.gnupg'));
-  if (gnupg !== undefined) paths.push(...['S.gpg-agent', 'S.gpg-agent.ssh', 'S.gpg-agent.extra', 'S.scdaemon'].map((name) => join(gnupg, name)));
+  if (gnupg !== undefined)
+    paths.push(
+      ...['S.gpg-agent', 'S.gpg-agent.ssh', 'S.gpg-agent.extra', 'S.scdaemon'].map((name) => join(gnupg, name)),
+    );
   return paths.filter((path) => path !== undefined);
 }
 

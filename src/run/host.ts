@@ -23,7 +23,10 @@ export function readHostNames(path = '/etc/hosts'): readonly HostName[] {
   });
 }
 
-export function readResolvConf(path = '/etc/resolv.conf'): { readonly text: string; readonly realPath: string | undefined } {
+export function readResolvConf(path = '/etc/resolv.conf'): {
+  readonly text: string;
+  readonly realPath: string | undefined;
+} {
   let realPath: string | undefined;
   try {
     realPath = realpathSync(path);

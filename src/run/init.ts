@@ -176,7 +176,10 @@ function raiseFirewall(plan: BoxPlan): { readonly descriptors: readonly number[]
   applyRules(tool, { families, ports, ownAddresses: own });
   configureNetwork(own, plan.ipv6);
   const dropLog = openDropLog(DROP_LOG_GROUP);
-  const descriptors = [...listeners.flatMap(({ tcp, udp, icmp }) => [tcp, udp, icmp]), ...(dropLog === undefined ? [] : [dropLog])];
+  const descriptors = [
+    ...listeners.flatMap(({ tcp, udp, icmp }) => [tcp, udp, icmp]),
+    ...(dropLog === undefined ? [] : [dropLog]),
+  ];
   return { descriptors, dropLog: dropLog !== undefined };
 }
 

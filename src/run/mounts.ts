@@ -7,14 +7,40 @@ import { attachMount, cloneMount, makeReadOnly, mountAt, MS, SyscallError } from
 import { closeSync } from 'node:fs';
 
 /** Device nodes that a command may have: they reach no disk, no memory and no network. */
-const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty', 'ptmx', 'kvm', 'fuse', 'kfd', 'nvidiactl', 'nvidia-uvm', 'nvidia-uvm-tools', 'nvidia-modeset'];
+const DEVICES = [
+  'null',
+  'zero',
+  'full',
+  'random',
+  'urandom',
+  'tty',
+  'ptmx',
+  'kvm',
+  'fuse',
+  'kfd',
+  'nvidiactl',
+  'nvidia-uvm',
+  'nvidia-uvm-tools',
+  'nvidia-modeset',
+];
 const DEVICE_PATTERN = /^nvidia\d+$/;
 /** Mounts and folders beneath /dev that stay: terminals, shared memory, message queues, rendering. */
 const DEVICE_FOLDERS = ['pts', 'shm', 'mqueue', 'hugepages', 'dri'];
 
 /** Beneath a fresh /proc: what root could change of the host, or read of its memory. */
 const PROC_READ_ONLY = ['sys', 'sysrq-trigger', 'bus', 'fs', 'irq', 'acpi', 'scsi', 'mtrr', 'driver', 'tty'];
-const PROC_HIDDEN = ['kcore', 'keys', 'kmsg', 'latency_stats', 'timer_list', 'sched_debug', 'vmcore', 'kpagecount', 'kpageflags', 'kpagecgroup'];
+const PROC_HIDDEN = [
+  'kcore',
+  'keys',
+  'kmsg',
+  'latency_stats',
+  'timer_list',
+  'sched_debug',
+  'vmcore',
+  'kpagecount',
+  'kpageflags',
+  'kpagecgroup',
+];
 
 export function mountProc(): void {
   mountAt('proc', '/proc', 'proc', MS.NOSUID | MS.NODEV | MS.NOEXEC, null);

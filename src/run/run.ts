@@ -35,7 +35,9 @@ const BOX = {
   resolver: '192.0.0.53',
 } as const;
 /** What stands for the host's loopback inside, and what it is outside. */
-const LOOPBACK_OF: ReadonlyMap<string, string> = new Map(HOST_LOOPBACK_ADDRESSES.map(({ family, text }) => [text, family === 4 ? '127.0.0.1' : '::1']));
+const LOOPBACK_OF: ReadonlyMap<string, string> = new Map(
+  HOST_LOOPBACK_ADDRESSES.map(({ family, text }) => [text, family === 4 ? '127.0.0.1' : '::1']),
+);
 
 const DETECTION_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 60_000;
@@ -44,7 +46,8 @@ const CONNECT_TIMEOUT_MS = 60_000;
 export async function runCommand(options: RunOptions, init: readonly string[]): Promise<number> {
   const { text: resolvConf, realPath } = readResolvConf();
   const copied = parseResolvConf(resolvConf);
-  const resolvers = options.resolvers.length > 0 ? options.resolvers : copied.nameservers.map((address) => ({ address, port: 53 }));
+  const resolvers =
+    options.resolvers.length > 0 ? options.resolvers : copied.nameservers.map((address) => ({ address, port: 53 }));
   if (resolvers.length === 0) {
     throw new SallyportError(
       'no-resolver',
@@ -52,7 +55,10 @@ export async function runCommand(options: RunOptions, init: readonly string[]): 
       'Name one: sallyport run --resolver ADDRESS … -- COMMAND',
     );
   }
-  const sink = options.log === undefined ? undefined : openSink(options.log, {
+  const sink =
+    options.log === undefined
+      ? undefined
+      : openSink(options.log, {
           onError: (error) => {
             process.stderr.write(`sallyport: records are being lost: ${error.message}\n`);
           },
@@ -83,7 +89,12 @@ export async function runCommand(options: RunOptions, init: readonly string[]): 
     connectTcp: ({ address, port }) => net.connect({ host: address.text, port }),
   });
   const answers = createAnswerSockets(box);
-  const judge = createJudge({ snapshot: () => snapshot, bindings, reporter, resolve: (name, family) => dns.resolve(name, family) });
+  const judge = createJudge({
+    snapshot: () => snapshot,
+    bindings,
+    reporter,
+    resolve: (name, family) => dns.resolve(name, family),
+  });
   const dns = createDnsProxy({
     client,
     bindings,
@@ -163,11 +174,18 @@ function pointAtUs(resolvConf: string): string {
 }
 
 function definedOnly(env: RunOptions['env']): Record<string, string> {
-  return Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
 }
 
 function connectTcp(address: Address, port: number): net.Socket {
-  const socket = net.connect({ host: LOOPBACK_OF.get(address.text) ?? address.text, port, allowHalfOpen: true, noDelay: true });
+  const socket = net.connect({
+    host: LOOPBACK_OF.get(address.text) ?? address.text,
+    port,
+    allowHalfOpen: true,
+    noDelay: true,
+  });
   // the kernel itself gives up after some two minutes
   socket.setTimeout(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('connect timed out')));
   socket.once('connect', () => socket.setTimeout(0));

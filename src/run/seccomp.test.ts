@@ -27,7 +27,8 @@ function evaluate(program: Buffer, arch: number, nr: number, args: readonly numb
 
 describe('the seccomp filter', () => {
   const filter = buildSeccompFilter('x64');
-  const run = (arch: number, nr: number, ...args: number[]): number => evaluate(filter?.program ?? Buffer.alloc(0), arch, nr, args);
+  const run = (arch: number, nr: number, ...args: number[]): number =>
+    evaluate(filter?.program ?? Buffer.alloc(0), arch, nr, args);
 
   it.each([
     ['a TCP socket', X86_64, 41, [2, 1], ALLOW],

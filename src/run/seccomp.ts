@@ -18,7 +18,14 @@ interface CallNumbers {
 
 // /usr/include/linux/audit.h, asm/unistd*.h
 const X86_64: CallNumbers = { audit: 0xc000003e, seccomp: 317, socket: 41, ioctl: 16, ioUringSetup: 425 };
-const I386: CallNumbers = { audit: 0x40000003, seccomp: 354, socket: 359, ioctl: 54, ioUringSetup: 425, socketcall: 102 };
+const I386: CallNumbers = {
+  audit: 0x40000003,
+  seccomp: 354,
+  socket: 359,
+  ioctl: 54,
+  ioUringSetup: 425,
+  socketcall: 102,
+};
 const ARM64: CallNumbers = { audit: 0xc00000b7, seccomp: 277, socket: 198, ioctl: 29, ioUringSetup: 425 };
 const ARM: CallNumbers = { audit: 0x40000028, seccomp: 383, socket: 281, ioctl: 54, ioUringSetup: 425 };
 
@@ -49,7 +56,9 @@ type Line =
   | { readonly op: 'label'; readonly name: string };
 
 /** The filter for `process.arch`, or `undefined` where the numbers of its calls are not known here. */
-export function buildSeccompFilter(arch: string): { readonly program: Buffer; readonly seccompNumber: number } | undefined {
+export function buildSeccompFilter(
+  arch: string,
+): { readonly program: Buffer; readonly seccompNumber: number } | undefined {
   const pair = ARCHITECTURES[arch];
   if (pair === undefined) return undefined;
   const lines: Line[] = [

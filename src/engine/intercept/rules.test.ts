@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { parseCidr, type Cidr } from '../../platform/pure/address.ts';
 import { MARKS, planRules, renderIptables, renderNft, type FilterRule, type InterceptPlan } from './rules.ts';
 
-const own = ['192.0.0.2/32', 'fd73:616c:6c79::2/128'].map((text) => parseCidr(text)).filter((cidr): cidr is Cidr => cidr !== undefined);
+const own = ['192.0.0.2/32', 'fd73:616c:6c79::2/128']
+  .map((text) => parseCidr(text))
+  .filter((cidr): cidr is Cidr => cidr !== undefined);
 const plan: InterceptPlan = {
   families: [4, 6],
   ports: { 4: { tcp: 1001, udp: 1002 }, 6: { tcp: 1003, udp: 1004 } },
@@ -16,9 +18,14 @@ function chainOf(chain: FilterRule['chain'], family: 4 | 6): readonly FilterRule
 
 describe('planRules', () => {
   it('gives IPv6 every rule that IPv4 has, and neighbour discovery', () => {
-    const shape = (rule: FilterRule): string => JSON.stringify([rule.chain, rule.action.do, rule.match.protocol, rule.match.direction]);
-    const four = planRules(plan).filter((rule) => rule.family === 4).map(shape);
-    const six = planRules(plan).filter((rule) => rule.family === 6 && rule.match.icmpType === undefined).map(shape);
+    const shape = (rule: FilterRule): string =>
+      JSON.stringify([rule.chain, rule.action.do, rule.match.protocol, rule.match.direction]);
+    const four = planRules(plan)
+      .filter((rule) => rule.family === 4)
+      .map(shape);
+    const six = planRules(plan)
+      .filter((rule) => rule.family === 6 && rule.match.icmpType === undefined)
+      .map(shape);
     expect(six).toEqual(four);
   });
 
@@ -56,7 +63,11 @@ describe('planRules', () => {
 /** Runs the tool in a network namespace of its own; a machine without the tool or without the right says so. */
 function dryRun(tool: string, args: readonly string[], input: string): string {
   const own = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
-  const result = spawnSync('unshare', [...own, '--net', tool, ...args], { input, encoding: 'utf8', env: { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' } });
+  const result = spawnSync('unshare', [...own, '--net', tool, ...args], {
+    input,
+    encoding: 'utf8',
+    env: { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' },
+  });
   return `${result.status ?? 'none'} ${result.stderr}`.trim();
 }
 

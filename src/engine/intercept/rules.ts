@@ -92,7 +92,11 @@ function rulesOfFamily(plan: InterceptPlan, family: 4 | 6): FilterRule[] {
   // the listeners stand on loopback, which is the application's to use: only TPROXY may lead to them
   for (const protocol of transports) {
     const destinationPort = plan.ports[family][protocol];
-    add('filter-output', { notMark: MARKS.ours, protocol, destination: LISTENER[family], destinationPort }, { do: 'drop' });
+    add(
+      'filter-output',
+      { notMark: MARKS.ours, protocol, destination: LISTENER[family], destinationPort },
+      { do: 'drop' },
+    );
   }
   add('filter-output', { mark: MARKS.ours }, { do: 'accept' });
   add('filter-output', { mark: MARKS.answer }, { do: 'accept' });
@@ -127,7 +131,9 @@ export function renderNft(plan: InterceptPlan): string {
     const lines = rules.filter((rule) => rule.chain === chain).map((rule) => `    ${nftRule(rule)}`);
     return [`  chain ${chain} {`, `    ${head}`, ...lines, '  }'].join('\n');
   });
-  return ['table inet sallyport', 'delete table inet sallyport', 'table inet sallyport {', ...chains, '}', ''].join('\n');
+  return ['table inet sallyport', 'delete table inet sallyport', 'table inet sallyport {', ...chains, '}', ''].join(
+    '\n',
+  );
 }
 
 function nftRule({ family, match, action }: FilterRule): string {
@@ -136,7 +142,8 @@ function nftRule({ family, match, action }: FilterRule): string {
   if (match.mark !== undefined) words.push(`meta mark ${match.mark}`);
   if (match.notMark !== undefined) words.push(`meta mark != ${match.notMark}`);
   if (match.destination !== undefined) words.push(`${ip} daddr ${match.destination}`);
-  if (match.protocol !== undefined) words.push(`meta l4proto ${match.protocol === 'icmpv6' ? 'ipv6-icmp' : match.protocol}`);
+  if (match.protocol !== undefined)
+    words.push(`meta l4proto ${match.protocol === 'icmpv6' ? 'ipv6-icmp' : match.protocol}`);
   if (match.destinationPort !== undefined) words.push(`th dport ${match.destinationPort}`);
   if (match.icmpType !== undefined) words.push(`icmpv6 type ${match.icmpType}`);
   if (match.established) words.push('ct state established');

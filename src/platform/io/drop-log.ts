@@ -45,7 +45,8 @@ function configure(fd: number, group: number, body: Buffer): void {
   sendBytes(fd, message);
   const answer = pinned(4096);
   const length = receiveBytes(fd, answer) ?? 0;
-  if (length < 20 || answer.readUInt16LE(4) !== 2 || answer.readInt32LE(16) !== 0) throw new Error('nfnetlink_log refused');
+  if (length < 20 || answer.readUInt16LE(4) !== 2 || answer.readInt32LE(16) !== 0)
+    throw new Error('nfnetlink_log refused');
 }
 
 function attribute(type: number, value: Buffer): Buffer {
@@ -68,7 +69,7 @@ export function createDropLogReader(fd: number): (onPacket: (packet: DroppedPack
         return; // ENOBUFS: the kernel dropped log lines, not packets
       }
       if (length === undefined) return;
-      for (let at = 0; at + 20 <= length; ) {
+      for (let at = 0; at + 20 <= length;) {
         const size = buffer.readUInt32LE(at);
         if (size < 20 || at + size > length) break;
         if (buffer.readUInt16LE(at + 4) === ((NFNL_SUBSYS_ULOG << 8) | NFULNL_MSG_PACKET)) {
@@ -82,10 +83,11 @@ export function createDropLogReader(fd: number): (onPacket: (packet: DroppedPack
 }
 
 function readPacket(attributes: Buffer): DroppedPacket | undefined {
-  for (let at = 0; at + 4 <= attributes.length; ) {
+  for (let at = 0; at + 4 <= attributes.length;) {
     const size = attributes.readUInt16LE(at);
     if (size < 4 || at + size > attributes.length) return undefined;
-    if ((attributes.readUInt16LE(at + 2) & 0x3fff) === NFULA_PAYLOAD) return readIpHeader(attributes.subarray(at + 4, at + size));
+    if ((attributes.readUInt16LE(at + 2) & 0x3fff) === NFULA_PAYLOAD)
+      return readIpHeader(attributes.subarray(at + 4, at + size));
     at += (size + 3) & ~3;
   }
   return undefined;
@@ -96,7 +98,9 @@ function readIpHeader(bytes: Buffer): DroppedPacket | undefined {
   if (version === 4 && bytes.length >= 20) {
     const destination = addressFromBytes(bytes.subarray(16, 20));
     const headerLength = ((bytes[0] ?? 0) & 15) * 4;
-    return destination && { protocol: bytes[9] ?? 0, destination, transport: Buffer.from(bytes.subarray(headerLength)) };
+    return (
+      destination && { protocol: bytes[9] ?? 0, destination, transport: Buffer.from(bytes.subarray(headerLength)) }
+    );
   }
   if (version === 6 && bytes.length >= 40) {
     const destination = addressFromBytes(bytes.subarray(24, 40));

@@ -8,31 +8,39 @@ import koffi from 'koffi';
 import { addressFromBytes, addressToBytes, type Address } from '../pure/address.ts';
 
 const lib = koffi.load(null);
+
+type Argument = number | bigint | string | Uint8Array | null;
+
+/** koffi gives numbers where they are exact, as they are for every result used here. */
+function declare(prototype: string): (...args: readonly Argument[]) => number {
+  return lib.func(prototype);
+}
+
 const fn = {
-  socket: lib.func('int socket(int, int, int)'),
-  socketpair: lib.func('int socketpair(int, int, int, void *)'),
-  bind: lib.func('int bind(int, void *, unsigned int)'),
-  listen: lib.func('int listen(int, int)'),
-  close: lib.func('int close(int)'),
-  setsockopt: lib.func('int setsockopt(int, int, int, void *, unsigned int)'),
-  getsockname: lib.func('int getsockname(int, void *, void *)'),
-  recvmsg: lib.func('int64 recvmsg(int, void *, int)'),
-  sendmsg: lib.func('int64 sendmsg(int, void *, int)'),
-  sendto: lib.func('int64 sendto(int, void *, size_t, int, void *, unsigned int)'),
-  recv: lib.func('int64 recv(int, void *, size_t, int)'),
-  mount: lib.func('int mount(const char *, const char *, const char *, unsigned long, const char *)'),
-  prctl: lib.func('int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)'),
-  tcgetpgrp: lib.func('int tcgetpgrp(int)'),
-  tcsetpgrp: lib.func('int tcsetpgrp(int, int)'),
-  getpgrp: lib.func('int getpgrp(void)'),
-  pthreadSigmask: lib.func('int pthread_sigmask(int, void *, void *)'),
-  waitid: lib.func('int waitid(int, unsigned int, void *, int)'),
-  capset: lib.func('int capset(void *, void *)'),
-  capget: lib.func('int capget(void *, void *)'),
-  openTree: lib.func('long syscall(long, int, const char *, unsigned int)'),
-  moveMount: lib.func('long syscall(long, int, const char *, int, const char *, unsigned int)'),
-  mountSetattr: lib.func('long syscall(long, int, const char *, unsigned int, void *, size_t)'),
-  seccomp: lib.func('long syscall(long, unsigned int, unsigned int, void *)'),
+  socket: declare('int socket(int, int, int)'),
+  socketpair: declare('int socketpair(int, int, int, void *)'),
+  bind: declare('int bind(int, void *, unsigned int)'),
+  listen: declare('int listen(int, int)'),
+  close: declare('int close(int)'),
+  setsockopt: declare('int setsockopt(int, int, int, void *, unsigned int)'),
+  getsockname: declare('int getsockname(int, void *, void *)'),
+  recvmsg: declare('int64 recvmsg(int, void *, int)'),
+  sendmsg: declare('int64 sendmsg(int, void *, int)'),
+  sendto: declare('int64 sendto(int, void *, size_t, int, void *, unsigned int)'),
+  recv: declare('int64 recv(int, void *, size_t, int)'),
+  mount: declare('int mount(const char *, const char *, const char *, unsigned long, const char *)'),
+  prctl: declare('int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)'),
+  tcgetpgrp: declare('int tcgetpgrp(int)'),
+  tcsetpgrp: declare('int tcsetpgrp(int, int)'),
+  getpgrp: declare('int getpgrp(void)'),
+  pthreadSigmask: declare('int pthread_sigmask(int, void *, void *)'),
+  waitid: declare('int waitid(int, unsigned int, void *, int)'),
+  capset: declare('int capset(void *, void *)'),
+  capget: declare('int capget(void *, void *)'),
+  openTree: declare('long syscall(long, int, const char *, unsigned int)'),
+  moveMount: declare('long syscall(long, int, const char *, int, const char *, unsigned int)'),
+  mountSetattr: declare('long syscall(long, int, const char *, unsigned int, void *, size_t)'),
+  seccomp: declare('long syscall(long, unsigned int, unsigned int, void *)'),
 };
 
 export const AF = { UNIX: 1, INET: 2, INET6: 10, NETLINK: 16 } as const;
@@ -136,12 +144,12 @@ export function sendDatagram(fd: number, payload: Uint8Array, address: Address, 
 }
 
 export function sendBytes(fd: number, payload: Uint8Array): void {
-  check('sendto', Number(fn.sendto(fd, payload, payload.length, 0, null, 0)));
+  check('sendto', fn.sendto(fd, payload, payload.length, 0, null, 0));
 }
 
 /** `undefined` when nothing is there; throws on everything else. */
 export function receiveBytes(fd: number, into: Buffer): number | undefined {
-  const length = Number(fn.recv(fd, into, into.length, 0x40));
+  const length = fn.recv(fd, into, into.length, 0x40);
   if (length >= 0) return length;
   if (koffi.errno() === EAGAIN) return undefined;
   throw new SyscallError('recv', koffi.errno());
@@ -203,7 +211,7 @@ export function createDatagramReceiver(fd: number): () => Datagram | 'unusable' 
   return () => {
     header.writeUInt32LE(28, 8);
     header.writeBigUInt64LE(BigInt(controlSize), 40);
-    const length = Number(fn.recvmsg(fd, header, 0x40));
+    const length = fn.recvmsg(fd, header, 0x40);
     if (length < 0) {
       if (koffi.errno() === EAGAIN) return undefined;
       throw new SyscallError('recvmsg', koffi.errno());
@@ -211,7 +219,7 @@ export function createDatagramReceiver(fd: number): () => Datagram | 'unusable' 
     const source = decodeSocketAddress(name, 0);
     let original: { address: Address; port: number } | undefined;
     const controlLength = Number(header.readBigUInt64LE(40));
-    for (let at = 0; at + 16 <= controlLength; ) {
+    for (let at = 0; at + 16 <= controlLength;) {
       const size = Number(control.readBigUInt64LE(at));
       if (size < 16) break;
       const type = control.readInt32LE(at + 12);
@@ -236,7 +244,7 @@ export function sendDescriptors(fd: number, payload: Uint8Array, descriptors: re
     descriptors.forEach((descriptor, index) => control.writeInt32LE(descriptor, 16 + index * 4));
     header.writeBigUInt64LE(BigInt(controlLength), 40);
   }
-  check('sendmsg', Number(fn.sendmsg(fd, header, 0x4000 /* MSG_NOSIGNAL */)));
+  check('sendmsg', fn.sendmsg(fd, header, 0x4000 /* MSG_NOSIGNAL */));
 }
 
 export interface ReceivedMessage {
@@ -249,7 +257,7 @@ export function receiveDescriptors(fd: number): ReceivedMessage | 'closed' | und
   const controlSize = 16 + 4 * 16;
   const { header, control, payload } = prepareMessage(65_536, 0, controlSize);
   header.writeBigUInt64LE(BigInt(controlSize), 40);
-  const length = Number(fn.recvmsg(fd, header, 0x40 | 0x40000000 /* MSG_CMSG_CLOEXEC */));
+  const length = fn.recvmsg(fd, header, 0x40 | 0x40000000 /* MSG_CMSG_CLOEXEC */);
   if (length < 0) {
     if (koffi.errno() === EAGAIN) return undefined;
     return 'closed';
@@ -292,14 +300,14 @@ export function cloneMount(path: string): number {
   const OPEN_TREE_CLOEXEC = SOCK.CLOEXEC;
   return check(
     `open_tree ${path}`,
-    Number(fn.openTree(SYS_OPEN_TREE, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)),
+    fn.openTree(SYS_OPEN_TREE, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE),
   );
 }
 
 /** Attaches what `cloneMount` gave at `target`. */
 export function attachMount(fd: number, target: string): void {
   const MOVE_MOUNT_F_EMPTY_PATH = 4;
-  check(`move_mount ${target}`, Number(fn.moveMount(SYS_MOVE_MOUNT, fd, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)));
+  check(`move_mount ${target}`, fn.moveMount(SYS_MOVE_MOUNT, fd, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH));
 }
 
 /** Makes a mount, and all beneath it, read-only (Linux 5.12). */
@@ -308,7 +316,7 @@ export function makeReadOnly(path: string): void {
   attributes.writeBigUInt64LE(1n /* MOUNT_ATTR_RDONLY */, 0);
   check(
     `mount_setattr ${path}`,
-    Number(fn.mountSetattr(SYS_MOUNT_SETATTR, AT_FDCWD, path, AT_RECURSIVE, attributes, attributes.length)),
+    fn.mountSetattr(SYS_MOUNT_SETATTR, AT_FDCWD, path, AT_RECURSIVE, attributes, attributes.length),
   );
 }
 
@@ -358,7 +366,7 @@ export function installSeccompFilter(program: Buffer, numberOfSeccomp: number): 
   program.copy(block, 16);
   block.writeUInt16LE(program.length / 8, 0);
   block.writeBigUInt64LE(pointerTo(block) + 16n, 8);
-  check('seccomp', Number(fn.seccomp(numberOfSeccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, block)));
+  check('seccomp', fn.seccomp(numberOfSeccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, block));
 }
 
 /** Takes the exit of one ended child that is not `except`; returns whether there was one. */

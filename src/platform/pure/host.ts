@@ -20,7 +20,7 @@ export function canonicalHost(text: string): string | undefined {
   const bare = name.endsWith('.') ? name.slice(0, -1) : name;
   if (bare.length === 0 || bare.length > MAX_NAME) return undefined;
   let lastStart = 0;
-  for (let start = 0; start <= bare.length; ) {
+  for (let start = 0; start <= bare.length;) {
     const dot = bare.indexOf('.', start);
     const end = dot < 0 ? bare.length : dot;
     if (end === start || end - start > MAX_LABEL) return undefined;
@@ -36,7 +36,8 @@ export function canonicalHost(text: string): string | undefined {
 function isLowerAscii(text: string): boolean {
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index);
-    const allowed = (code >= 97 && code <= 122) || (code >= 48 && code <= 57) || code === 45 || code === 46 || code === 95;
+    const allowed =
+      (code >= 97 && code <= 122) || (code >= 48 && code <= 57) || code === 45 || code === 46 || code === 95;
     if (!allowed) return false;
   }
   return true;

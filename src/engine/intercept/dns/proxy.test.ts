@@ -64,13 +64,29 @@ function stage(records: readonly Record[], rcode = 0): Stage {
   return { proxy, bindings, asked, acts };
 }
 
-async function ask(proxy: DnsProxy, name: string, type: 'A' | 'AAAA' | 'PTR' | 'TXT' = 'A', transport: 'udp' | 'tcp' = 'udp'): Promise<DecodedPacket & { rcode: string }> {
+async function ask(
+  proxy: DnsProxy,
+  name: string,
+  type: 'A' | 'AAAA' | 'PTR' | 'TXT' = 'A',
+  transport: 'udp' | 'tcp' = 'udp',
+): Promise<DecodedPacket & { rcode: string }> {
   const query = dnsPacket.encode({
     type: 'query',
     id: 99,
     flags: dnsPacket.RECURSION_DESIRED,
     questions: [{ type, name }],
-    additionals: [{ type: 'OPT', name: '.', udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] }],
+    additionals: [
+      {
+        type: 'OPT',
+        name: '.',
+        udpPayloadSize: 1232,
+        extendedRcode: 0,
+        ednsVersion: 0,
+        flags: 0,
+        flag_do: false,
+        options: [],
+      },
+    ],
   });
   const bytes = await proxy.answer(query, transport, RESOLVER);
   if (bytes === undefined) throw new Error('no answer');
@@ -81,7 +97,12 @@ describe('the DNS proxy', () => {
   it('forwards an allowed name, binds what it answered, and echoes the question as it was', async () => {
     const { proxy, bindings, asked } = stage([{ type: 'A', name: 'api.allowed.test', ttl: 30, data: '198.18.0.1' }]);
     const answer = await ask(proxy, 'API.allowed.test');
-    expect(answer).toMatchObject({ id: 99, rcode: 'NOERROR', questions: [{ name: 'API.allowed.test' }], answers: [{ data: '198.18.0.1' }] });
+    expect(answer).toMatchObject({
+      id: 99,
+      rcode: 'NOERROR',
+      questions: [{ name: 'API.allowed.test' }],
+      answers: [{ data: '198.18.0.1' }],
+    });
     expect(asked).toEqual(['api.allowed.test']);
     expect(bindings.namesOf(address('198.18.0.1'))).toEqual(['api.allowed.test']);
   });
@@ -140,7 +161,12 @@ describe('the DNS proxy', () => {
   });
 
   it('cuts what is larger than a client takes, over UDP only', async () => {
-    const many = Array.from({ length: 100 }, (_, index): Record => ({ type: 'A', name: 'api.allowed.test', ttl: 30, data: `198.18.1.${index}` }));
+    const many = Array.from({ length: 100 }, (_, index): Record => ({
+      type: 'A',
+      name: 'api.allowed.test',
+      ttl: 30,
+      data: `198.18.1.${index}`,
+    }));
     const { proxy } = stage(many);
     expect(await ask(proxy, 'api.allowed.test')).toMatchObject({ flag_tc: true, answers: [] });
     expect((await ask(proxy, 'api.allowed.test', 'A', 'tcp')).answers).toHaveLength(100);

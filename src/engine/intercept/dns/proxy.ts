@@ -42,11 +42,20 @@ export function createDnsProxy(parts: DnsProxyParts): DnsProxy {
   const { client, bindings, judge, mayAnswer, virtualHosts, searchDomains, count } = parts;
   let pending = 0;
 
-  async function answer(bytes: Buffer, transport: Transport, original: OriginalDestination): Promise<Buffer | undefined> {
+  async function answer(
+    bytes: Buffer,
+    transport: Transport,
+    original: OriginalDestination,
+  ): Promise<Buffer | undefined> {
     const parsed = parseQuery(bytes);
     if (!parsed.ok) {
       count('malformed');
-      judge(original, undefined, { class: 'dns', tags: {}, operation: NO_OPERATION, requestedName: undefined, doubt: 'malformed' }, () => undefined);
+      judge(
+        original,
+        undefined,
+        { class: 'dns', tags: {}, operation: NO_OPERATION, requestedName: undefined, doubt: 'malformed' },
+        () => undefined,
+      );
       return buildFormatError(bytes);
     }
     const { query } = parsed;
@@ -57,8 +66,19 @@ export function createDnsProxy(parts: DnsProxyParts): DnsProxy {
       return buildAnswer(query, transport, RCODE.NOERROR, [own(query, encodeName(known))]);
     }
     const tags = { 'dns.name': query.name, 'dns.type': typeName(query.type) };
-    const verdict = judge(original, undefined, { class: 'dns', tags, operation: NO_OPERATION, requestedName: undefined, doubt: undefined }, () => undefined);
-    if (verdict?.effect !== 'allow') return refuse(query, transport, verdict === undefined ? '' : `${verdict.id}: ${verdict.remedy}`, pointed !== undefined);
+    const verdict = judge(
+      original,
+      undefined,
+      { class: 'dns', tags, operation: NO_OPERATION, requestedName: undefined, doubt: undefined },
+      () => undefined,
+    );
+    if (verdict?.effect !== 'allow')
+      return refuse(
+        query,
+        transport,
+        verdict === undefined ? '' : `${verdict.id}: ${verdict.remedy}`,
+        pointed !== undefined,
+      );
     const virtual = virtualHosts.get(query.name);
     if (virtual !== undefined) {
       count('answered');
@@ -83,7 +103,10 @@ export function createDnsProxy(parts: DnsProxyParts): DnsProxy {
     // glibc stops at REFUSED instead of trying the next search domain; and the name of an address is asked for in passing
     const passing = isPointer || searchDomains.some((domain) => query.name.endsWith(`.${domain}`));
     count(passing ? 'nxdomain' : 'refused');
-    return buildAnswer(query, transport, passing ? RCODE.NXDOMAIN : RCODE.REFUSED, [], [], { code: EDE_PROHIBITED, text });
+    return buildAnswer(query, transport, passing ? RCODE.NXDOMAIN : RCODE.REFUSED, [], [], {
+      code: EDE_PROHIBITED,
+      text,
+    });
   }
 
   async function forward(query: Query, transport: Transport): Promise<Buffer> {
@@ -117,7 +140,9 @@ function own(query: Query, data: Buffer): ResourceRecord {
 
 function virtualRecords(query: Query, addresses: readonly Address[]): ResourceRecord[] {
   const family = query.type === TYPES['A'] ? 4 : query.type === TYPES['AAAA'] ? 6 : undefined;
-  return addresses.filter((address) => address.family === family).map((address) => own(query, Buffer.from(addressToBytes(address))));
+  return addresses
+    .filter((address) => address.family === family)
+    .map((address) => own(query, Buffer.from(addressToBytes(address))));
 }
 
 /** `4.3.2.1.in-addr.arpa` and its nibbles in ip6.arpa. */

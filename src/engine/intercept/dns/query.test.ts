@@ -4,7 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { parseQuery } from './query.ts';
 
 function query(name: string, overrides: Partial<dnsPacket.Packet> = {}): Buffer {
-  return dnsPacket.encode({ type: 'query', id: 7, flags: dnsPacket.RECURSION_DESIRED, questions: [{ type: 'A', name }], ...overrides });
+  return dnsPacket.encode({
+    type: 'query',
+    id: 7,
+    flags: dnsPacket.RECURSION_DESIRED,
+    questions: [{ type: 'A', name }],
+    ...overrides,
+  });
 }
 
 /** A query whose one label is these bytes. */
@@ -14,18 +20,32 @@ function queryOfLabel(label: readonly number[]): Buffer {
   return bytes;
 }
 
-const OPT: dnsPacket.Answer = { type: 'OPT', name: '.', udpPayloadSize: 4096, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] };
+const OPT: dnsPacket.Answer = {
+  type: 'OPT',
+  name: '.',
+  udpPayloadSize: 4096,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+};
 
 describe('parseQuery', () => {
   it('reads name, type, id and case', () => {
     const parsed = parseQuery(query('WwW.Example.test'));
-    expect(parsed).toMatchObject({ ok: true, query: { id: 7, name: 'www.example.test', type: 1, recursionDesired: true, ednsSize: undefined } });
+    expect(parsed).toMatchObject({
+      ok: true,
+      query: { id: 7, name: 'www.example.test', type: 1, recursionDesired: true, ednsSize: undefined },
+    });
     if (parsed.ok) expect(parsed.query.question.toString('latin1')).toContain('WwW');
   });
 
   it('reads the size that EDNS offers, and takes no other record', () => {
     expect(parseQuery(query('a.test', { additionals: [OPT] }))).toMatchObject({ ok: true, query: { ednsSize: 4096 } });
-    expect(parseQuery(query('a.test', { additionals: [{ type: 'A', name: 'a.test', data: '192.0.2.1' }] })).ok).toBe(false);
+    expect(parseQuery(query('a.test', { additionals: [{ type: 'A', name: 'a.test', data: '192.0.2.1' }] })).ok).toBe(
+      false,
+    );
     expect(parseQuery(query('a.test', { answers: [{ type: 'A', name: 'a.test', data: '192.0.2.1' }] })).ok).toBe(false);
   });
 
@@ -34,7 +54,15 @@ describe('parseQuery', () => {
     ['a NUL', queryOfLabel([0x61, 0, 0x62])],
     ['a space', queryOfLabel([0x61, 0x20, 0x62])],
     ['a high byte', queryOfLabel([0xe9, 0x61, 0x62])],
-    ['two questions', query('a.test', { questions: [{ type: 'A', name: 'a.test' }, { type: 'A', name: 'b.test' }] })],
+    [
+      'two questions',
+      query('a.test', {
+        questions: [
+          { type: 'A', name: 'a.test' },
+          { type: 'A', name: 'b.test' },
+        ],
+      }),
+    ],
     ['an answer', dnsPacket.encode({ type: 'response', id: 1, questions: [{ type: 'A', name: 'a.test' }] })],
     ['another opcode', query('a.test', { flags: 0x2800 })],
     ['another class', query('a.test', { questions: [{ type: 'A', name: 'a.test', class: 'CH' }] })],
@@ -48,7 +76,8 @@ describe('parseQuery', () => {
 
   it('refuses every beginning of a query', () => {
     const whole = query('www.example.test', { additionals: [OPT] });
-    for (let length = 0; length < whole.length; length += 1) expect(parseQuery(whole.subarray(0, length)).ok).toBe(false);
+    for (let length = 0; length < whole.length; length += 1)
+      expect(parseQuery(whole.subarray(0, length)).ok).toBe(false);
     expect(parseQuery(whole).ok).toBe(true);
   });
 

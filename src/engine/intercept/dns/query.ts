@@ -16,7 +16,8 @@ export interface Query {
   readonly ednsSize: number | undefined;
 }
 
-export type ParsedQuery = { readonly ok: true; readonly query: Query } | { readonly ok: false; readonly reason: string };
+export type ParsedQuery =
+  { readonly ok: true; readonly query: Query } | { readonly ok: false; readonly reason: string };
 
 export function parseQuery(bytes: Buffer): ParsedQuery {
   const no = (reason: string): ParsedQuery => ({ ok: false, reason });
@@ -37,12 +38,23 @@ export function parseQuery(bytes: Buffer): ParsedQuery {
   const question = Buffer.from(bytes.subarray(HEADER, end));
   let ednsSize: number | undefined;
   if (additional === 1) {
-    if (end + 11 > bytes.length || bytes[end] !== 0 || bytes.readUInt16BE(end + 1) !== TYPES['OPT']) return no('an additional record that is no OPT');
+    if (end + 11 > bytes.length || bytes[end] !== 0 || bytes.readUInt16BE(end + 1) !== TYPES['OPT'])
+      return no('an additional record that is no OPT');
     if (bytes[end + 6] !== 0) return no('another version of EDNS than 0');
     ednsSize = Math.max(512, bytes.readUInt16BE(end + 3));
     // options may be anything: they go nowhere
     end += 11 + bytes.readUInt16BE(end + 9);
   }
   if (end !== bytes.length) return no('bytes after the query');
-  return { ok: true, query: { id: bytes.readUInt16BE(0), recursionDesired: (flags & 0x0100) !== 0, name: read.name, type, question, ednsSize } };
+  return {
+    ok: true,
+    query: {
+      id: bytes.readUInt16BE(0),
+      recursionDesired: (flags & 0x0100) !== 0,
+      name: read.name,
+      type,
+      question,
+      ednsSize,
+    },
+  };
 }

@@ -11,7 +11,14 @@ function parameter(key: number, value: readonly number[]): Buffer {
 function httpsMessage(...parameters: readonly Buffer[]): Message {
   const data = Buffer.concat([Buffer.from([0, 1]), encodeName(''), ...parameters]);
   const type = TYPES['HTTPS'] ?? 0;
-  return { id: 1, rcode: 0, truncated: false, question: { name: 'a.test', type }, answers: [{ name: 'a.test', type, ttl: 60, data }], soa: undefined };
+  return {
+    id: 1,
+    rcode: 0,
+    truncated: false,
+    question: { name: 'a.test', type },
+    answers: [{ name: 'a.test', type, ttl: 60, data }],
+    soa: undefined,
+  };
 }
 
 const ALPN = parameter(1, [2, 0x68, 0x32]);
@@ -26,7 +33,10 @@ describe('sanitizeAnswer', () => {
 
   it('filters hints like addresses, and binds those that stay', () => {
     const metadata = parseAddress('169.254.169.254');
-    const { records, addresses } = sanitizeAnswer(httpsMessage(ALPN, HINTS), (address) => address.text !== metadata?.text);
+    const { records, addresses } = sanitizeAnswer(
+      httpsMessage(ALPN, HINTS),
+      (address) => address.text !== metadata?.text,
+    );
     expect(addresses.map(({ text }) => text)).toEqual(['198.18.0.1']);
     expect(records[0]?.data.subarray(-8)).toEqual(parameter(4, [198, 18, 0, 1]));
   });

@@ -43,7 +43,8 @@ export function sanitizeAnswer(message: Message, mayAnswer: (address: Address) =
     owner = target.name;
   }
   for (const record of message.answers) {
-    if (record.name !== owner || (record.type !== type && type !== TYPES['ANY']) || records.length >= MAX_RECORDS) continue;
+    if (record.name !== owner || (record.type !== type && type !== TYPES['ANY']) || records.length >= MAX_RECORDS)
+      continue;
     if (record.type === TYPES['A'] || record.type === TYPES['AAAA']) {
       if (admit(addressFromBytes(record.data))) records.push(record);
     } else if (record.type === TYPES['HTTPS'] || record.type === TYPES['SVCB']) {
@@ -61,14 +62,17 @@ function cleanServiceBinding(data: Buffer, admit: (address: Address | undefined)
   const target = readName(data, 2, false);
   if (target === undefined) return undefined;
   const parts = [data.subarray(0, target.end)];
-  for (let at = target.end; at < data.length; ) {
+  for (let at = target.end; at < data.length;) {
     if (at + 4 > data.length) return undefined;
     const key = data.readUInt16BE(at);
     const end = at + 4 + data.readUInt16BE(at + 2);
     if (end > data.length) return undefined;
     if (key === SVC_PARAM.ipv4hint || key === SVC_PARAM.ipv6hint) {
       const kept = hintedAddresses(data.subarray(at + 4, end), key === SVC_PARAM.ipv4hint ? 4 : 16).filter(admit);
-      if (kept.length > 0) parts.push(encodeParameter(key, Buffer.concat(kept.flatMap((address) => (address ? [addressToBytes(address)] : [])))));
+      if (kept.length > 0)
+        parts.push(
+          encodeParameter(key, Buffer.concat(kept.flatMap((address) => (address ? [addressToBytes(address)] : [])))),
+        );
     } else if (key !== SVC_PARAM.ech) parts.push(data.subarray(at, end));
     at = end;
   }
@@ -77,7 +81,8 @@ function cleanServiceBinding(data: Buffer, admit: (address: Address | undefined)
 
 function hintedAddresses(bytes: Buffer, size: 4 | 16): (Address | undefined)[] {
   const addresses: (Address | undefined)[] = [];
-  for (let at = 0; at + size <= bytes.length; at += size) addresses.push(addressFromBytes(bytes.subarray(at, at + size)));
+  for (let at = 0; at + size <= bytes.length; at += size)
+    addresses.push(addressFromBytes(bytes.subarray(at, at + size)));
   // an IPv4-mapped hint is no IPv6 address to send back
   return addresses.filter((address) => address === undefined || address.bits.length * 4 === size);
 }

@@ -4,8 +4,27 @@
  */
 
 export const TYPES: Readonly<Record<string, number>> = {
-  A: 1, NS: 2, CNAME: 5, SOA: 6, NULL: 10, PTR: 12, MX: 15, TXT: 16, AAAA: 28, SRV: 33, NAPTR: 35, DNAME: 39, OPT: 41, DS: 43, DNSKEY: 48,
-  TLSA: 52, SVCB: 64, HTTPS: 65, AXFR: 252, ANY: 255, CAA: 257,
+  A: 1,
+  NS: 2,
+  CNAME: 5,
+  SOA: 6,
+  NULL: 10,
+  PTR: 12,
+  MX: 15,
+  TXT: 16,
+  AAAA: 28,
+  SRV: 33,
+  NAPTR: 35,
+  DNAME: 39,
+  OPT: 41,
+  DS: 43,
+  DNSKEY: 48,
+  TLSA: 52,
+  SVCB: 64,
+  HTTPS: 65,
+  AXFR: 252,
+  ANY: 255,
+  CAA: 257,
 };
 const TYPE_NAMES = new Map(Object.entries(TYPES).map(([name, number]) => [number, name]));
 
@@ -22,12 +41,16 @@ const MAX_NAME = 255;
 const MAX_POINTERS = 32;
 
 /** A name at `offset`, and where it ends. `pointers`: whether compression is taken, as in answers. */
-export function readName(bytes: Buffer, offset: number, pointers: boolean): { readonly name: string; readonly end: number } | undefined {
+export function readName(
+  bytes: Buffer,
+  offset: number,
+  pointers: boolean,
+): { readonly name: string; readonly end: number } | undefined {
   const labels: string[] = [];
   let end: number | undefined;
   let length = 1;
   let at = offset;
-  for (let jumps = 0; ; ) {
+  for (let jumps = 0; ;) {
     const size = bytes[at];
     if (size === undefined) return undefined;
     if (size >= 0xc0) {
@@ -53,7 +76,12 @@ export function readName(bytes: Buffer, offset: number, pointers: boolean): { re
 function readLabel(bytes: Buffer, start: number, size: number): string | undefined {
   for (let at = start; at < start + size; at += 1) {
     const code = bytes[at] ?? 0;
-    const allowed = (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57) || code === 45 || code === 95;
+    const allowed =
+      (code >= 97 && code <= 122) ||
+      (code >= 65 && code <= 90) ||
+      (code >= 48 && code <= 57) ||
+      code === 45 ||
+      code === 95;
     if (!allowed) return undefined;
   }
   return bytes.toString('latin1', start, start + size).toLowerCase();
@@ -62,7 +90,10 @@ function readLabel(bytes: Buffer, start: number, size: number): string | undefin
 /** Uncompressed. The name came from `readName` or `canonicalHost`. */
 export function encodeName(name: string): Buffer {
   if (name === '') return Buffer.from([0]);
-  return Buffer.concat([...name.split('.').flatMap((label) => [Buffer.from([label.length]), Buffer.from(label, 'latin1')]), Buffer.from([0])]);
+  return Buffer.concat([
+    ...name.split('.').flatMap((label) => [Buffer.from([label.length]), Buffer.from(label, 'latin1')]),
+    Buffer.from([0]),
+  ]);
 }
 
 export interface ResourceRecord {
@@ -90,7 +121,8 @@ export function parseAnswer(bytes: Buffer): Message | undefined {
   const isAnswer = (flags & 0x8000) !== 0 && (flags & 0x7800) === 0;
   if (!isAnswer || bytes.readUInt16BE(4) !== 1) return undefined;
   const asked = readName(bytes, HEADER, false);
-  if (asked === undefined || asked.end + 4 > bytes.length || bytes.readUInt16BE(asked.end + 2) !== CLASS_IN) return undefined;
+  if (asked === undefined || asked.end + 4 > bytes.length || bytes.readUInt16BE(asked.end + 2) !== CLASS_IN)
+    return undefined;
   const answers: ResourceRecord[] = [];
   let soa: ResourceRecord | undefined;
   const truncated = (flags & 0x0200) !== 0;
@@ -118,7 +150,7 @@ export function parseAnswer(bytes: Buffer): Message | undefined {
 }
 
 function skipName(bytes: Buffer, offset: number): number | undefined {
-  for (let at = offset; ; ) {
+  for (let at = offset; ;) {
     const size = bytes[at];
     if (size === undefined) return undefined;
     if (size >= 0xc0) return at + 2;
