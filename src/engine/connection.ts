@@ -26,6 +26,8 @@ export interface ConnectionParts {
   /** A socket on its way to that address, half-open allowed; marked where the firewall shares a namespace. */
   readonly connect: (address: Address, port: number) => net.Socket;
   readonly detectionTimeoutMs: number;
+  /** Says that the firewall itself is at fault; the connection is ended already. */
+  readonly onFault: (error: unknown) => void;
 }
 
 const DNS_PORT = 53;
@@ -104,7 +106,22 @@ function carry(
 
   // ── identify ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** The boundary of a connection: a fault of ours on its bytes ends it, and it alone. */
   function onDownstream(bytes: Buffer): void {
+    try {
+      takeDownstream(bytes);
+    } catch (error) {
+      onFault(error);
+    }
+  }
+
+  function onFault(error: unknown): void {
+    reporter.upstreamError('fault');
+    parts.onFault(error);
+    io.reset();
+  }
+
+  function takeDownstream(bytes: Buffer): void {
     if (session !== undefined) {
       session.fromDownstream(bytes);
       return;
@@ -209,8 +226,12 @@ function carry(
     const socket = parts.connect(to, original.port);
     upstream = socket;
     socket.on('data', (bytes: Buffer) => {
-      if (session === undefined || spliced) io.toDownstream(bytes);
-      else session.fromUpstream(bytes);
+      try {
+        if (session === undefined || spliced) io.toDownstream(bytes);
+        else session.fromUpstream(bytes);
+      } catch (error) {
+        onFault(error);
+      }
     });
     socket.on('drain', () => {
       if (!held) downstream.resume();

@@ -4,9 +4,10 @@
  */
 import net from 'node:net';
 import type { Access } from '../model/access.ts';
-import { NO_OPERATION } from '../model/access.ts';
+import { NO_OPERATION, NO_TAGS } from '../model/access.ts';
 import { createDropLogReader, type DroppedPacket } from '../platform/io/drop-log.ts';
 import { createDatagramReceiver, whenReadable, type Datagram } from '../platform/io/libc.ts';
+import { parseAddress } from '../platform/pure/address.ts';
 import type { Reporter } from '../report/reporter.ts';
 import { handleConnection, type ConnectionParts } from './connection.ts';
 import { denial } from './judge.ts';
@@ -25,6 +26,8 @@ export interface Engine {
   close(): void;
 }
 
+/** Of one family. Beyond it the kernel's connection is reset, and reported. */
+const MAX_CONNECTIONS = 16_384;
 /** Datagrams taken from one socket before other work has its turn. */
 const DATAGRAMS_A_TURN = 256;
 
@@ -34,6 +37,10 @@ export function startEngine(parts: EngineParts, { listeners, dropLog }: EngineLi
   for (const { tcp, udp: descriptor } of listeners) {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       handleConnection(parts, socket);
+    });
+    server.maxConnections = MAX_CONNECTIONS;
+    server.on('drop', (dropped) => {
+      reportOverLimit(parts.reporter, dropped);
     });
     server.listen({ fd: tcp });
     closers.push(() => {
@@ -72,6 +79,16 @@ function receiveDatagrams(fd: number, handle: (datagram: Datagram) => void): () 
       if (datagram !== 'unusable') handle(datagram);
     }
   });
+}
+
+function reportOverLimit(reporter: Reporter, dropped: net.DropArgument | undefined): void {
+  const address = parseAddress(dropped?.localAddress ?? '');
+  if (address === undefined) return;
+  const destination = { address, port: dropped?.localPort ?? 0, requestedName: undefined, names: [] };
+  reporter.report(
+    { class: 'tcp', tags: NO_TAGS, operation: NO_OPERATION, destination, doubt: 'unidentified' },
+    denial('limit'),
+  );
 }
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {

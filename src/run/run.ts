@@ -40,6 +40,7 @@ const LOOPBACK_OF: ReadonlyMap<string, string> = new Map(
 );
 
 const DETECTION_TIMEOUT_MS = 10_000;
+const MAX_SAID_FAULTS = 10;
 const CONNECT_TIMEOUT_MS = 60_000;
 
 /** `init`: program and arguments that start the first process of the box. Settles with the command's own exit status. */
@@ -112,6 +113,7 @@ export async function runCommand(options: RunOptions, init: readonly string[]): 
       judge,
       dns,
       detectionTimeoutMs: DETECTION_TIMEOUT_MS,
+      onFault: createFaultPrinter(),
       connect: connectTcp,
       connectUdp,
       answer: answers.send,
@@ -149,6 +151,17 @@ export async function runCommand(options: RunOptions, init: readonly string[]): 
     );
     box.close();
   }
+}
+
+/** Once for each kind: the words of a fault are for whoever mends it, and must not fill a terminal. */
+function createFaultPrinter(): (error: unknown) => void {
+  const said = new Set<string>();
+  return (error) => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    if (said.has(text) || said.size >= MAX_SAID_FAULTS) return;
+    said.add(text);
+    process.stderr.write(`sallyport: a connection was ended by a fault of sallyport itself. Please report it:\n${text}\n`);
+  };
 }
 
 function planBox(options: RunOptions, resolvConfPath: string | undefined, resolvConf: string): BoxPlan {

@@ -160,6 +160,12 @@ describe('the DNS proxy', () => {
     expect(asked).toEqual([]);
   });
 
+  it('resolves for the engine what it answers itself, and asks nobody for it', async () => {
+    const { proxy, asked } = stage([{ type: 'A', name: 'host.allowed.test', ttl: 30, data: '198.18.0.66' }]);
+    expect((await proxy.resolve('host.allowed.test', 4)).map(({ text }) => text)).toEqual(['192.0.0.1']);
+    expect(asked).toEqual([]);
+  });
+
   it('cuts what is larger than a client takes, over UDP only', async () => {
     const many = Array.from({ length: 100 }, (_, index): Record => ({
       type: 'A',

@@ -126,6 +126,8 @@ export function createDnsProxy(parts: DnsProxyParts): DnsProxy {
   return {
     answer,
     async resolve(name, family) {
+      const virtual = virtualHosts.get(name);
+      if (virtual !== undefined) return virtual.filter((address) => address.family === family);
       const message = await client.ask(name, (family === 4 ? TYPES['A'] : TYPES['AAAA']) ?? 0);
       const { addresses, ttl } = sanitizeAnswer(message, (address) => mayAnswer(name, address));
       if (addresses.length > 0) bindings.bind(name, addresses, ttl);
