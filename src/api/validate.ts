@@ -10,7 +10,7 @@ import { parseCidr } from '../platform/pure/address.ts';
 import type { Problem, Result } from '../platform/pure/problem.ts';
 import { canonicalHost } from '../platform/pure/host.ts';
 import { canonicalHostPattern, isPathPattern, parseUrlPattern } from '../platform/pure/patterns.ts';
-import { API_VERSION, clusterSecurityPolicySchema, OPERATION_TYPES, securityPolicySchema, type Block, type Policy, type RawBlock, type Rule } from './policy.ts';
+import { API_VERSION, clusterSecurityPolicySchema, MAX_RULES, OPERATION_TYPES, securityPolicySchema, type Block, type Policy, type RawBlock, type Rule } from './policy.ts';
 import { classOfRaw } from './raw-classes.ts';
 import { warnAbout } from './warnings.ts';
 
@@ -26,8 +26,13 @@ export function validatePolicy(document: unknown): Result<Policy> {
   const structural = [...findEmpty(document['spec'], 'spec'), ...findBlockProblems(document['spec'])];
   const parsed = (kind === 'SecurityPolicy' ? securityPolicySchema : clusterSecurityPolicySchema).safeParse(document);
   if (!parsed.success) {
-    const more = parsed.error.issues.flatMap(problemsOf).filter(({ path }) => !structural.some((found) => found.path === path));
-    return refuse([...structural, ...more]);
+    const found = parsed.error.issues.flatMap((issue) => problemsOf(issue, document));
+    // what a misspelt field holds is no concern
+    const unknown = new Set(parsed.error.issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? problemsOf(issue, document) : [])).map(({ path }) => path));
+    const kept = structural.filter(({ path }) => !unknown.has(path));
+    const paths = new Set(kept.map(({ path }) => path));
+    const shape = [...kept, ...found.filter(({ path }) => !paths.has(path))];
+    return refuse([...shape, ...checkSoundRules(document['spec'], shape)]);
   }
   // the schema is made from a table at run time: its type says less than it checks
   const policy = parsed.data as unknown as Policy;
@@ -112,16 +117,17 @@ function blockProblemsOf(rule: Readonly<Record<string, unknown>>, path: string):
 
 // ── what the schema found ────────────────────────────────────────────────────────────────────────────────────────
 
-function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+function problemsOf(issue: z.core.$ZodIssue, document: unknown): Problem[] {
   const path = pathOf(issue.path);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => {
+    // what others named without bound is not compared with all that is known
+    return issue.keys.slice(0, MAX_UNKNOWN_KEYS).map((key) => {
       const guess = nearest(key, knownNames());
       const remedy = guess === undefined ? 'Remove it.' : `Did you mean ${guess}?`;
       return problem(join(path, key), `${key} is no field here`, remedy);
     });
   }
-  if (issue.message.includes('received undefined') || (path === 'spec.default' && issue.input === undefined)) {
+  if (valueAt(document, issue.path) === undefined) {
     return [problem(path, 'it is required', path === 'spec.default' ? 'Write default: Deny (an allowlist) or default: Allow (a denylist).' : 'Add it.')];
   }
   if (issue.code === 'invalid_value') {
@@ -132,6 +138,12 @@ function problemsOf(issue: z.core.$ZodIssue): Problem[] {
   }
   if (issue.code === 'too_big') return [problem(path, `there are more than ${String(issue.maximum)}`, 'Split it into several rules or policies.')];
   return [problem(path, issue.message, 'See docs/policy.md for what this field takes.')];
+}
+
+const MAX_UNKNOWN_KEYS = 100;
+
+function valueAt(document: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, part) => (typeof value === 'object' && value !== null ? Reflect.get(value, part) : undefined), document);
 }
 
 function pathOf(path: readonly PropertyKey[]): string {
@@ -158,15 +170,18 @@ function nearest(name: string, known: readonly string[]): string | undefined {
     .sort((a, b) => a.edits - b.edits)[0]?.candidate;
 }
 
-/** Levenshtein's, with the whole table: names are short. */
+/** Letters changed, left out, added, or two that changed places. */
 function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i];
     for (let j = 1; j <= b.length; j += 1) {
       const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      const swap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? (before[j - 2] ?? 0) + 1 : Infinity;
+      next.push(Math.min(change, swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
     }
+    before = row;
     row = next;
   }
   return row[b.length] ?? 0;
@@ -194,6 +209,20 @@ function checkSpec({ kind, spec, metadata }: Policy): Problem[] {
     problems.push(problem('spec.replaces', 'it names the policy itself', `Name the ${kind} that this one would stand in for.`));
   }
   return problems;
+}
+
+/** The values of those rules of a bad document whose shape is good, so that all is told at once. */
+function checkSoundRules(spec: unknown, shape: readonly Problem[]): Problem[] {
+  if (!isRecord(spec)) return [];
+  return ['allow', 'deny'].flatMap((list) => {
+    const rules = spec[list];
+    if (!Array.isArray(rules) || rules.length > MAX_RULES) return [];
+    return rules.flatMap((rule: unknown, index) => {
+      const path = `spec.${list}[${index}]`;
+      const sound = isRecord(rule) && !shape.some((found) => found.path === `spec.${list}` || found.path.startsWith(path));
+      return sound ? checkRule(rule as Rule, path) : [];
+    });
+  });
 }
 
 function checkRule(rule: Rule, path: string): Problem[] {
@@ -282,8 +311,7 @@ const HOST_TAG = /^(http\.host|http\.url|tls\.sni)$/;
 const METHOD = /^[A-Z][A-Z-]{0,31}$/;
 
 function isHost(text: string): boolean {
-  const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;
-  return canonicalHostPattern(text) !== undefined || (parseCidr(bare) !== undefined && !bare.includes('/'));
+  return canonicalHostPattern(text) !== undefined;
 }
 
 function isName(text: string): boolean {

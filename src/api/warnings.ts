@@ -1,7 +1,10 @@
 /** What is valid and probably not meant. */
-import { CLASSES } from '../model/classes.ts';
+import type { ClassName } from '../model/access.ts';
+import { CLASSES, contains } from '../model/classes.ts';
+import { cidrContains, parseCidr } from '../platform/pure/address.ts';
+import { canonicalHostPattern, parseUrlPattern } from '../platform/pure/patterns.ts';
 import type { Problem } from '../platform/pure/problem.ts';
-import type { Block, Policy, Rule } from './policy.ts';
+import type { Block, OnViolation, Policy, PolicySpec, Rule } from './policy.ts';
 
 export function warnAbout({ spec }: Policy): readonly Problem[] {
   const warnings: Problem[] = [];
@@ -36,10 +39,12 @@ export function warnAbout({ spec }: Policy): readonly Problem[] {
       }
     }
   }
-  const denied = blocks.filter(({ list, name, block }) => list === 'deny' && (name === 'tcp' || name === 'udp') && isWhole(block));
-  for (const wide of denied) {
-    for (const { list, path, name } of blocks) {
-      if (list === 'allow' && reaches(wide.name, name)) warn(path, `it can never decide: ${wide.path} denies all of its class`, 'Remove one of the two: a deny rule always wins.');
+  for (const [path, by] of findShadowed(blocks, spec)) {
+    warn(path, `it can never decide: ${by} denies all of it`, 'Remove one of the two: a deny rule always wins.');
+  }
+  for (const { list, name, path, block } of blocks) {
+    if (list === 'deny' && name === 'udp' && deniesQueries(block)) {
+      warn(path, 'it denies all DNS queries too', 'Name ports other than 53, or leave out hosts, if names must still be looked up.');
     }
   }
   if (spec.default === 'Allow' && spec.allow.length === 0 && spec.deny.length === 0) {
@@ -54,23 +59,77 @@ export function warnAbout({ spec }: Policy): readonly Problem[] {
 
 interface NamedBlock {
   readonly list: 'allow' | 'deny';
-  readonly name: string;
+  readonly name: ClassName;
   readonly path: string;
   readonly block: Block;
+  readonly onViolation: OnViolation | undefined;
 }
 
 function blockOf(rule: Rule, path: string, list: 'allow' | 'deny'): NamedBlock[] {
-  return CLASSES.flatMap(({ block: name }) => {
-    const block = name === undefined ? undefined : (rule as Readonly<Record<string, unknown>>)[name];
-    return name === undefined || block === undefined ? [] : [{ list, name, path: `${path}.${name}`, block: block as Block }];
+  return CLASSES.flatMap(({ class: name, block: key }) => {
+    const block = key === undefined ? undefined : (rule as Readonly<Record<string, unknown>>)[key];
+    if (key === undefined || block === undefined) return [];
+    return [{ list, name, path: `${path}.${key}`, block: block as Block, onViolation: rule.onViolation }];
   });
 }
 
-function isWhole(block: Block): boolean {
-  const any = block.hosts?.includes('*') ?? (block.cidrs?.includes('0.0.0.0/0') === true && block.cidrs.includes('::/0'));
-  return any && block.ports === undefined && block.except === undefined && (block.hosts === undefined || block.cidrs === undefined);
+function deniesQueries({ hosts, cidrs, ports, except }: Block): boolean {
+  const anywhere = hosts?.includes('*') ?? cidrs?.some((cidr) => cidr.endsWith('/0')) ?? false;
+  return anywhere && except === undefined && (ports?.map(String).includes('53') ?? true);
 }
 
-function reaches(wide: string, name: string): boolean {
-  return wide === 'tcp' ? ['tcp', 'tls', 'http'].includes(name) : ['udp', 'dns'].includes(name);
+// ── rules that can never decide ──────────────────────────────────────────────────────────────────────────────────
+
+/** Comparisons made before no more is said: a thousand rules of 500 hosts on either side are not worth minutes. */
+const MAX_COMPARISONS = 2_000_000;
+
+/** Allow rules with the deny rule that covers each: of the same or a wider class, wherever the allow rule leads, without further limits. */
+function findShadowed(blocks: readonly NamedBlock[], spec: PolicySpec): readonly (readonly [path: string, by: string])[] {
+  const denying = blocks.flatMap((deny) => {
+    const { block, list } = deny;
+    const trial = deny.onViolation === 'Notify' && spec.onViolation === 'Block';
+    const limited = [block.paths, block.methods, block.operations, block.except, block.urls].some((values) => values !== undefined);
+    if (list !== 'deny' || trial || limited) return [];
+    const hosts = [...(block.hosts ?? []), ...(block.names ?? [])].map(canonical);
+    return [{ ...deny, hosts: hosts.length === 0 ? undefined : new Set(hosts), cidrs: block.cidrs?.flatMap((cidr) => parseCidr(cidr) ?? []) }];
+  });
+  const found: (readonly [string, string])[] = [];
+  let comparisons = 0;
+  for (const { list, name, path, block } of blocks) {
+    if (list !== 'allow' || comparisons > MAX_COMPARISONS) continue;
+    const hosts = (block.hosts ?? block.names ?? block.urls?.flatMap((url) => parseUrlPattern(url)?.host ?? []))?.map(canonical);
+    const cidrs = block.cidrs?.flatMap((cidr) => parseCidr(cidr) ?? []);
+    const ports = block.ports?.map(String);
+    const by = denying.find((deny) => {
+      comparisons += 1;
+      if (!contains(deny.name, name)) return false;
+      const denied = deny.block.ports?.map(String);
+      if (denied !== undefined && !(ports?.every((port) => denied.includes(port)) ?? false)) return false;
+      const types = deny.block.types?.map((type) => String(type).toUpperCase());
+      if (types !== undefined && !(block.types?.every((type) => types.includes(String(type).toUpperCase())) ?? false)) return false;
+      const ranges = deny.cidrs;
+      if (ranges !== undefined && !(cidrs?.every((cidr) => ranges.some((range) => range.prefix <= cidr.prefix && cidrContains(range, cidr.address))) ?? false)) return false;
+      const names = deny.hosts;
+      if (names === undefined || names.has('*')) return true;
+      comparisons += hosts?.length ?? 0;
+      return hosts?.every((host) => covers(names, host)) ?? false;
+    });
+    if (by !== undefined) found.push([path, by.path]);
+  }
+  return found;
+}
+
+function canonical(host: string): string {
+  return canonicalHostPattern(host) ?? host;
+}
+
+/** Whether one of the patterns matches all that `host` does; not every such case is seen. */
+function covers(patterns: ReadonlySet<string>, host: string): boolean {
+  if (patterns.has(host)) return true;
+  for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) {
+    const rest = host.slice(dot + 1);
+    if (patterns.has(`**.${rest}`)) return true;
+    if (!host.slice(0, dot).includes('.') && !host.startsWith('**') && patterns.has(`*.${rest}`)) return true;
+  }
+  return false;
 }

@@ -101,9 +101,6 @@ function carry(
     else upstream.resetAndDestroy();
   });
 
-  if (beginning === 'dial-first') dial(original.address);
-  if (beginning === 'refuse') judgeWhole(undefined, 'unidentified', NOTHING);
-
   // ── identify ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The boundary of a connection: a fault of ours on its bytes ends it, and it alone. */
@@ -216,6 +213,9 @@ function carry(
       if (upstream?.writableNeedDrain !== true) downstream.resume();
     },
   };
+
+  if (beginning === 'dial-first') dial(original.address);
+  if (beginning === 'refuse') judgeWhole(undefined, 'unidentified', NOTHING);
 
   function note(answer: Answer): void {
     if (answer.effect === 'allow') dialled ??= answer.access.destination;

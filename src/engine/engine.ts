@@ -36,7 +36,12 @@ export function startEngine(parts: EngineParts, { listeners, dropLog }: EngineLi
   const closers: (() => void)[] = [udp.close];
   for (const { tcp, udp: descriptor } of listeners) {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      handleConnection(parts, socket);
+      try {
+        handleConnection(parts, socket);
+      } catch (error) {
+        socket.resetAndDestroy();
+        parts.onFault(error);
+      }
     });
     server.maxConnections = MAX_CONNECTIONS;
     server.on('drop', (dropped) => {

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { OnViolation, Policy } from '../api/policy.ts';
 import type { Address, Cidr } from '../platform/pure/address.ts';
+import { completeClusterName, type ClusterNames } from '../platform/pure/patterns.ts';
 import { lowerPolicy, type LoweredPolicy, type LoweredRule, type Scope } from './lower.ts';
 import { compileRule, type AddressFacts, type CompiledRule } from './rule.ts';
 import { buildRuleIndex, type RuleIndex } from './rule-index.ts';
@@ -16,6 +17,8 @@ export interface CompileInput {
   readonly installDefault: OnViolation;
   /** Ranges that no name may answer with: nodes, the API server. */
   readonly protectedRanges?: readonly Cidr[];
+  /** Where rules' short names of Services lead: `db`, `db.shop`, `db.shop.svc`. */
+  readonly cluster?: ClusterNames;
   /** Names that the firewall answers itself. */
   readonly virtualHosts?: ReadonlyMap<string, readonly Address[]>;
 }
@@ -44,7 +47,7 @@ export function compileSnapshot(input: CompileInput): Snapshot {
     protectedRanges: input.protectedRanges ?? [],
     virtualHosts: input.virtualHosts ?? new Map<string, readonly Address[]>(),
   };
-  const policies = input.policies.map(lowerPolicy);
+  const policies = input.policies.map((policy) => completeHosts(lowerPolicy(policy), input.cluster));
   const compiled = new Map(policies.map((policy) => [policy, policy.rules.map(compileRule)]));
   const enforced = buildView(policies, compiled, 'enforced', input.installDefault, facts);
   const onTrial = policies.some((policy) => !policy.enforced || policy.rules.some((rule) => !rule.enforced));
@@ -83,6 +86,23 @@ function buildView(
     namespace: namespaceDenies || byInstallDefault ? allows([...namespace, ...grants]) : undefined,
     byInstallDefault,
   };
+}
+
+/** With each short name the full one that the cluster's resolver makes of it. */
+function completeHosts(policy: LoweredPolicy, cluster: ClusterNames | undefined): LoweredPolicy {
+  if (cluster === undefined) return policy;
+  const complete = (hosts: readonly string[]): string[] => 
+    hosts.flatMap((host) => {
+      const full = completeClusterName(host, cluster);
+      return full === undefined ? [host] : [host, full];
+    });
+  const rules = policy.rules.map((rule) => ({
+    ...rule,
+    hosts: rule.hosts === undefined ? undefined : complete(rule.hosts),
+    exceptHosts: complete(rule.exceptHosts),
+    tags: rule.tags.map((test) => (test.glob === 'host' ? { ...test, values: complete(test.values) } : test)),
+  }));
+  return { ...policy, rules };
 }
 
 function key(scope: Scope, name: string): string {

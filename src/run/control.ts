@@ -27,7 +27,8 @@ export interface BoxPlan {
   readonly packetFilter: 'nft' | 'iptables' | undefined;
   /** The box's own addresses, and those that stand for the resolver and the host's loopback. Text forms. */
   readonly addresses: { readonly 4: string; readonly 6: string | undefined };
-  readonly ipv6: boolean;
+  /** Ranges that the box has a way to over IPv6. */
+  readonly ipv6Routes: readonly string[];
   readonly resolvConf: { readonly path: string; readonly text: string } | undefined;
   readonly hiddenFolders: readonly string[];
   readonly hiddenSockets: readonly string[];

@@ -1,7 +1,6 @@
-/** What the box takes over from the host when it starts: resolvers, names in /etc/hosts, whether there is IPv6. Read once, before the command can change a file. */
+/** What the box takes over from the host when it starts: resolvers, names in /etc/hosts, where IPv6 leads. Read once, before the command can change a file. */
 import { readFileSync, realpathSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
-import { parseAddress, type Address } from '../platform/pure/address.ts';
+import { addressFromBytes, parseAddress, parseCidr, type Address, type Cidr } from '../platform/pure/address.ts';
 import { canonicalHost } from '../platform/pure/host.ts';
 
 export interface HostName {
@@ -36,11 +35,28 @@ export function readResolvConf(path = '/etc/resolv.conf'): {
   return { text: readOrEmpty(path), realPath };
 }
 
-/** Whether the host has an IPv6 address that leads anywhere: if not, clients inside had better not try. */
-export function hostHasIpv6(): boolean {
-  return Object.values(networkInterfaces())
-    .flat()
-    .some((entry) => entry?.family === 'IPv6' && entry.address !== '::1' && !entry.address.startsWith('fe80:'));
+const RTF_UP = 0x1;
+const RTF_REJECT = 0x200;
+const MAX_ROUTES = 256;
+
+/**
+ * Where the host has a way to over IPv6: nowhere else may the box seem to have one, or clients would choose it and fail
+ * after the firewall had accepted. proc(5), /proc/net/ipv6_route; link-local and multicast left out.
+ */
+export function readIpv6Routes(path = '/proc/net/ipv6_route'): readonly Cidr[] {
+  const routes = new Map<string, Cidr>();
+  for (const line of readOrEmpty(path).split('\n')) {
+    const [destination = '', prefix = '', , , , , , , flagsText = ''] = line.trim().split(/\s+/);
+    const flags = Number.parseInt(flagsText, 16);
+    const address = addressFromBytes(Buffer.from(destination, 'hex'));
+    if (address?.family !== 6 || (flags & RTF_UP) === 0 || (flags & RTF_REJECT) !== 0) continue;
+    if (isLoopback(address) || /^(fe[89ab]|ff)/.test(address.text)) continue;
+    const cidr = parseCidr(`${address.text}/${Number.parseInt(prefix, 16)}`);
+    if (cidr !== undefined) routes.set(cidr.text, cidr);
+  }
+  // so many that they may as well be all
+  const everything = parseCidr('::/0');
+  return routes.size > MAX_ROUTES && everything !== undefined ? [everything] : [...routes.values()];
 }
 
 function isLoopback(address: Address): boolean {

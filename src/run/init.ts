@@ -174,7 +174,7 @@ function raiseFirewall(plan: BoxPlan): { readonly descriptors: readonly number[]
   });
   // the filter stands before the first address does
   applyRules(tool, { families, ports, ownAddresses: own });
-  configureNetwork(own, plan.ipv6);
+  configureNetwork(own, plan.ipv6Routes);
   const dropLog = openDropLog(DROP_LOG_GROUP);
   const descriptors = [
     ...listeners.flatMap(({ tcp, udp, icmp }) => [tcp, udp, icmp]),
@@ -212,7 +212,7 @@ function openRawIcmp(family: 4 | 6): number {
   return fd;
 }
 
-function configureNetwork(own: readonly Cidr[], ipv6: boolean): void {
+function configureNetwork(own: readonly Cidr[], ipv6Routes: readonly string[]): void {
   const network = openNetworkConfigurator();
   try {
     network.raiseLoopback();
@@ -221,7 +221,8 @@ function configureNetwork(own: readonly Cidr[], ipv6: boolean): void {
       network.addMarkRule(address.family, MARKS.deliver, DELIVER_TABLE);
       const everything = parseCidr(address.family === 4 ? '0.0.0.0/0' : '::/0');
       if (everything !== undefined) network.addLocalRoute(everything, DELIVER_TABLE);
-      if (address.family === 4 || ipv6) network.addDefaultRoute(address);
+      const ranges = address.family === 4 ? ['0.0.0.0/0'] : ipv6Routes;
+      for (const range of ranges.flatMap((text) => parseCidr(text) ?? [])) network.addRoute(range, address);
     }
   } finally {
     network.close();

@@ -25,7 +25,7 @@ import { createAnswerSockets } from './answer-sockets.ts';
 import { openBox, type BoxExit } from './box.ts';
 import { PASSED_SIGNALS, type BoxPlan } from './control.ts';
 import { findHiddenSockets } from './hidden-sockets.ts';
-import { hostHasIpv6, readHostNames, readResolvConf } from './host.ts';
+import { readIpv6Routes, readHostNames, readResolvConf } from './host.ts';
 import type { RunOptions } from './options.ts';
 import { renderSummary } from '../report/summary-text.ts';
 
@@ -173,7 +173,7 @@ function planBox(options: RunOptions, resolvConfPath: string | undefined, resolv
     searchPath: options.env['PATH'] ?? '',
     packetFilter: undefined,
     addresses: BOX.own,
-    ipv6: hostHasIpv6(),
+    ipv6Routes: [...readIpv6Routes().map(({ text }) => text), ...HOST_LOOPBACK_ADDRESSES.filter(({ family }) => family === 6).map(({ text }) => `${text}/128`)],
     resolvConf: resolvConfPath === undefined ? undefined : { path: resolvConfPath, text: pointAtUs(resolvConf) },
     hiddenFolders: hidden.folders,
     hiddenSockets: hidden.sockets,
@@ -193,17 +193,23 @@ function definedOnly(env: RunOptions['env']): Record<string, string> {
 }
 
 function connectTcp(address: Address, port: number): net.Socket {
-  const socket = net.connect({
-    host: LOOPBACK_OF.get(address.text) ?? address.text,
-    port,
-    allowHalfOpen: true,
-    noDelay: true,
-  });
+  const options = { port, allowHalfOpen: true, noDelay: true };
+  const socket = LOOPBACK_OF.has(address.text)
+    ? net.connect({ ...options, host: 'localhost', autoSelectFamily: true, lookup: lookUpLoopback })
+    : net.connect({ ...options, host: address.text });
   // the kernel itself gives up after some two minutes
   socket.setTimeout(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error('connect timed out')));
   socket.once('connect', () => socket.setTimeout(0));
   return socket;
 }
+
+/** The host's loopback, on whichever family the server listens. No name is looked up. */
+const lookUpLoopback: net.LookupFunction = (_name, _options, found) => {
+  found(null, [
+    { address: '127.0.0.1', family: 4 },
+    { address: '::1', family: 6 },
+  ]);
+};
 
 function connectUdp(address: Address, port: number): Promise<dgram.Socket> {
   const socket = dgram.createSocket(address.family === 4 ? 'udp4' : 'udp6');

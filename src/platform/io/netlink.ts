@@ -13,8 +13,8 @@ const LOOPBACK_INDEX = 1;
 export interface NetworkConfigurator {
   raiseLoopback(): void;
   addLoopbackAddress(address: Address): void;
-  /** Everything not known otherwise leaves by `lo`, with this source address. */
-  addDefaultRoute(source: Address): void;
+  /** What goes to `range` leaves by `lo`, with this source address. */
+  addRoute(range: Cidr, source: Address): void;
   /** `ip route add local default dev lo table T`: in that table every address is the machine's own. */
   addLocalRoute(range: Cidr, table: number): void;
   /** Packets with this mark are routed by this table. */
@@ -60,10 +60,11 @@ export function openNetworkConfigurator(): NetworkConfigurator {
       const bytes = addressToBytes(address);
       request(RTM.NEWADDR, FLAGS.CREATE | FLAGS.EXCL, Buffer.concat([body, attribute(1, bytes), attribute(2, bytes)]));
     },
-    addDefaultRoute(source) {
-      const head = routeHead(source.family, 0, MAIN_TABLE, 1 /* RTN_UNICAST */, source.family === 4 ? SCOPE_LINK : 0);
-      const preferred = attribute(7 /* RTA_PREFSRC */, addressToBytes(source));
-      request(RTM.NEWROUTE, FLAGS.CREATE | FLAGS.EXCL, Buffer.concat([head, outInterface(), preferred]));
+    addRoute({ address, prefix }, source) {
+      const head = routeHead(address.family, prefix, MAIN_TABLE, 1 /* RTN_UNICAST */, address.family === 4 ? SCOPE_LINK : 0);
+      const parts = [head, outInterface(), attribute(7 /* RTA_PREFSRC */, addressToBytes(source))];
+      if (prefix > 0) parts.push(attribute(1 /* RTA_DST */, addressToBytes(address)));
+      request(RTM.NEWROUTE, FLAGS.CREATE | FLAGS.EXCL, Buffer.concat(parts));
     },
     addLocalRoute(range, table) {
       const head = routeHead(range.address.family, range.prefix, table, 2 /* RTN_LOCAL */, SCOPE_HOST);

@@ -45,3 +45,18 @@ export function isPathPattern(text: string): boolean {
   const plain = /^\/[^?#;\\\s]*$/.test(text) && !text.includes('//') && !text.includes('***');
   return plain && !/\/\.\.?(\/|$)/.test(text) && !/%[0-9a-f]{2}/i.test(text);
 }
+
+export interface ClusterNames {
+  /** `cluster.local` */
+  readonly domain: string;
+  /** Of the workload: what a name of one label is looked up in. */
+  readonly namespace: string;
+}
+
+/** `db` → `db.NAMESPACE.svc.DOMAIN`, `db.shop` and `db.shop.svc` likewise; also of patterns. `undefined` for what is no short name. */
+export function completeClusterName(pattern: string, { domain, namespace }: ClusterNames): string | undefined {
+  const labels = pattern.split('.');
+  if (labels.length === 1) return labels[0] === '*' || labels[0] === '**' ? undefined : `${pattern}.${namespace}.svc.${domain}`;
+  if (labels.length > 2 && labels.at(-1) === 'svc') return `${pattern}.${domain}`;
+  return labels.length === 2 ? `${pattern}.svc.${domain}` : undefined;
+}
