@@ -30,7 +30,9 @@ export function parsePolicies(text: string, sourceName: string): Result<readonly
       problems.push(...syntax);
       continue;
     }
-    if (document.contents === null) continue;
+    const { contents } = document;
+    // between two marks, or after the last
+    if (contents === null || (isScalar(contents) && contents.value === null && contents.source === '')) continue;
     const placed = (problem: Problem): Problem => ({ ...problem, source: placeOf(document, problem.path, sourceName, lines) });
     const result = validatePolicy(document.toJS());
     if (!result.ok) {

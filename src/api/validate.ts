@@ -23,20 +23,21 @@ export function validatePolicy(document: unknown): Result<Policy> {
   if (apiVersion !== API_VERSION) {
     return refuse([problem('apiVersion', `${show(apiVersion)} is not known`, `Write ${API_VERSION}.`)]);
   }
-  const structural = [...findEmpty(document['spec'], 'spec'), ...findBlockProblems(document['spec'])];
+  const empty = findEmpty(document['spec'], 'spec');
+  const blocks = findBlockProblems(document['spec']);
   const parsed = (kind === 'SecurityPolicy' ? securityPolicySchema : clusterSecurityPolicySchema).safeParse(document);
   if (!parsed.success) {
     const found = parsed.error.issues.flatMap((issue) => problemsOf(issue, document));
     // what a misspelt field holds is no concern
     const unknown = new Set(parsed.error.issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? problemsOf(issue, document) : [])).map(({ path }) => path));
-    const kept = structural.filter(({ path }) => !unknown.has(path));
+    const kept = [...empty.filter(({ path }) => !unknown.has(path)), ...blocks];
     const paths = new Set(kept.map(({ path }) => path));
     const shape = [...kept, ...found.filter(({ path }) => !paths.has(path))];
     return refuse([...shape, ...checkSoundRules(document['spec'], shape)]);
   }
   // the schema is made from a table at run time: its type says less than it checks
   const policy = parsed.data as unknown as Policy;
-  const problems = [...structural, ...checkSpec(policy)];
+  const problems = [...empty, ...blocks, ...checkSpec(policy)];
   if (problems.length > 0) return refuse(problems);
   return { ok: true, value: policy, warnings: warnAbout(policy) };
 }
