@@ -39,7 +39,7 @@ for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', () => undefined);
 }
 
-process.exitCode = await main(process.argv.slice(2), {
+const status = await main(process.argv.slice(2), {
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
   readStdin,
@@ -54,3 +54,6 @@ process.exitCode = await main(process.argv.slice(2), {
     return runCommand(options, [process.execPath, '--disable-sigusr1', BOX_INIT]);
   },
 });
+
+// standard output and error are written by now; a connection that its server keeps open must not keep us
+process.exit(status);

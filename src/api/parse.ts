@@ -9,6 +9,9 @@ import { validatePolicy } from './validate.ts';
 
 const MAX_CHARACTERS = 2 * 1024 * 1024;
 const MAX_DOCUMENTS = 1000;
+const MAX_SYNTAX_PROBLEMS = 20;
+const MAX_DEPTH = 100;
+const TOO_DEEP = `it is nested deeper than ${MAX_DEPTH} levels`;
 
 export function parsePolicies(text: string, sourceName: string): Result<readonly Policy[]> {
   if (text.length > MAX_CHARACTERS) {
@@ -52,9 +55,10 @@ export function parsePolicies(text: string, sourceName: string): Result<readonly
 }
 
 function syntaxProblems(document: Document.Parsed, sourceName: string, lines: LineCounter): Problem[] {
-  const problems = [...document.errors, ...document.warnings].map((error): Problem => {
+  const problems = [...document.errors, ...document.warnings].slice(0, MAX_SYNTAX_PROBLEMS).map((error): Problem => {
     const { line, col } = lines.linePos(error.pos[0]);
-    const message = error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'it cannot be read';
+    const said = error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'it cannot be read';
+    const message = said.includes('call stack') ? TOO_DEEP : said;
     return { ...at(sourceName, message, 'Correct the YAML there.'), source: `${sourceName}:${line}:${col}` };
   });
   if (problems.length > 0) return problems;
@@ -62,6 +66,12 @@ function syntaxProblems(document: Document.Parsed, sourceName: string, lines: Li
     Alias(_key, node) {
       const { line, col } = lines.linePos(node.range?.[0] ?? 0);
       problems.push({ ...at(sourceName, 'aliases (*name) are not taken', 'Write the value out.'), source: `${sourceName}:${line}:${col}` });
+      return visit.BREAK;
+    },
+    Collection(_key, node, path) {
+      if (path.length <= 2 * MAX_DEPTH) return undefined;
+      const { line, col } = lines.linePos(node.range?.[0] ?? 0);
+      problems.push({ ...at(sourceName, TOO_DEEP, 'A policy needs no more than ten.'), source: `${sourceName}:${line}:${col}` });
       return visit.BREAK;
     },
     Pair(_key, pair) {

@@ -262,7 +262,7 @@ function openAnswerSocket(text: string, port: number): number | undefined {
 function sealFileSystem(plan: BoxPlan): void {
   mountProc();
   hideSockets(plan.hiddenFolders, plan.hiddenSockets);
-  mountDevices();
+  mountDevices([0, 1, STDERR_DESCRIPTOR]);
   if (plan.resolvConf !== undefined) mountResolvConf(plan.resolvConf.path, plan.resolvConf.text);
   sealKernelFiles();
 }

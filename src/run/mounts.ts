@@ -2,9 +2,9 @@
  * What the command sees of the file system: the host's, less what would be a way out that no packet filter sees
  * (sockets of daemons, raw devices, kernel settings). All of it in the box's own mount namespace.
  */
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { attachMount, cloneMount, makeReadOnly, mountAt, MS, SyscallError } from '../platform/io/libc.ts';
-import { closeSync } from 'node:fs';
 
 /** Device nodes that a command may have: they reach no disk, no memory and no network. */
 const DEVICES = [
@@ -24,8 +24,8 @@ const DEVICES = [
   'nvidia-modeset',
 ];
 const DEVICE_PATTERN = /^nvidia\d+$/;
-/** Mounts and folders beneath /dev that stay: terminals, shared memory, message queues, rendering. */
-const DEVICE_FOLDERS = ['pts', 'shm', 'mqueue', 'hugepages', 'dri'];
+/** Mounts and folders beneath /dev that stay: shared memory, message queues, rendering. */
+const DEVICE_FOLDERS = ['shm', 'mqueue', 'hugepages', 'dri'];
 
 /** Beneath a fresh /proc: what root could change of the host, or read of its memory. */
 const PROC_READ_ONLY = ['sys', 'sysrq-trigger', 'bus', 'fs', 'irq', 'acpi', 'scsi', 'mtrr', 'driver', 'tty'];
@@ -60,13 +60,19 @@ export function sealKernelFiles(): void {
   makeReadOnly('/sys');
 }
 
-/** A /dev of the box's own with the nodes of the lists above, each bound from the host's. */
-export function mountDevices(): void {
+/**
+ * A /dev of the box's own with the nodes of the lists above, each bound from the host's. Pseudo-terminals are the box's
+ * own too: root could read what is typed into the host's. The one that is a stream of the command is /dev/console, where
+ * ttyname(3) finds it. `streams`: descriptors of the command's standard streams.
+ */
+export function mountDevices(streams: readonly number[]): void {
   const names = readdirSync('/dev').filter((name) => DEVICES.includes(name) || DEVICE_PATTERN.test(name));
   const folders = DEVICE_FOLDERS.filter((name) => exists(`/dev/${name}`));
   const links = ['fd', 'stdin', 'stdout', 'stderr', 'core'].filter((name) => isLink(`/dev/${name}`));
   const targets = links.map((name) => readlinkSync(`/dev/${name}`));
+  const terminal = findTerminal(streams);
   const clones = [...names, ...folders].map((name) => ({ name, fd: cloneMount(`/dev/${name}`) }));
+  if (terminal !== undefined) clones.push({ name: 'console', fd: cloneMount(terminal) });
   mountAt('sallyport', '/dev', 'tmpfs', MS.NOSUID | MS.NOEXEC, 'mode=0755,size=64k');
   for (const { name, fd } of clones) {
     if (folders.includes(name)) mkdirSync(`/dev/${name}`);
@@ -77,6 +83,20 @@ export function mountDevices(): void {
   links.forEach((name, index) => {
     symlinkSync(targets[index] ?? '', `/dev/${name}`);
   });
+  mkdirSync('/dev/pts');
+  mountAt('devpts', '/dev/pts', 'devpts', MS.NOSUID | MS.NOEXEC, 'newinstance,ptmxmode=0666,mode=0600');
+  symlinkSync('pts/ptmx', '/dev/ptmx');
+}
+
+/** The path of the terminal that is one of these descriptors, if it is one of this file system. */
+function findTerminal(descriptors: readonly number[]): string | undefined {
+  for (const fd of descriptors.filter((fd) => isatty(fd))) {
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    const there = lstatSync(path, { throwIfNoEntry: false });
+    const open = fstatSync(fd);
+    if (there?.dev === open.dev && there.ino === open.ino) return path;
+  }
+  return undefined;
 }
 
 /** An empty folder over each folder of sockets, an empty file over each socket. What is not there is left out. */

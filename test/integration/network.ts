@@ -74,6 +74,11 @@ export interface Network {
   readonly close: () => Promise<void>;
 }
 
+/** Names of the servers' certificate. Clients do not accept `*.test`. */
+const CERTIFIED = [
+  ...['allowed', 'shared', 'denied', 'attacker', 'four', 'six', 'alias', 'detour', 'many', 'sub', 'rebind-mixed', 'xn--bcher-kva'],
+].map((label) => `${label}.test`).concat(['*.sub.test', '*.a.sub.test', '*.wild.test', 'localhost']); // prettier-ignore
+
 const ECH_CONFIG = '0045fe0d0041';
 
 export async function openNetwork(): Promise<Network> {
@@ -88,10 +93,7 @@ export async function openNetwork(): Promise<Network> {
     const [internet, host, certificates] = await Promise.all([
       openSpace(running),
       openSpace(running),
-      makeCertificates(folder, ['*.test', '*.sub.test', '*.wild.test', 'localhost'], [
-        ...Object.values(ADDRESSES).flatMap((pair) => [pair[4], pair[6]]),
-        '127.0.0.1',
-      ]), // prettier-ignore
+      makeCertificates(folder, CERTIFIED, Object.values(ADDRESSES).flatMap((pair) => [pair[4], pair[6]])),
     ]);
     await joinSpaces(internet, host);
     await countPackets(internet);
@@ -219,6 +221,7 @@ async function startServers(
     [PORTS.echo, PORTS.echoOther, 22, 25, 853, 5432].join(','),
     [PORTS.udp, PORTS.udpOther, 443, 123].join(','),
     String(PORTS.banner),
+    [ADDRESSES.origin, ADDRESSES.denied, ADDRESSES.attacker].flatMap((pair) => [pair[4], pair[6]]).join(','),
   ];
   serve([process.execPath, echo, ...ports], file('echo.jsonl'));
 
