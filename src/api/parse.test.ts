@@ -17,13 +17,22 @@ function problemsOf(text: string): string[] {
   return result.ok ? [] : result.problems.map(({ source, path, message }) => `${source ?? ''} ${path}: ${message}`);
 }
 
-const named = (name: string, namespace = 'shop'): string => GOOD.replace('name: p,', `name: ${name},`).replace('shop', namespace);
+const named = (name: string, namespace = 'shop'): string =>
+  GOOD.replace('name: p,', `name: ${name},`).replace('shop', namespace);
 
 describe('policies from text', () => {
   it('come from YAML, one or several documents, and from JSON', () => {
     expect(parsePolicies(GOOD, 'p.yaml')).toMatchObject({ ok: true, value: [{ metadata: { name: 'p' } }] });
-    expect(parsePolicies(`---\n${GOOD}---\n${named('q')}---\n# nothing\n`, 'p.yaml')).toMatchObject({ ok: true, value: [{}, {}] });
-    const json = { apiVersion: 'sallyport.dev/v1alpha1', kind: 'SecurityPolicy', metadata: { name: 'p' }, spec: { podSelector: {}, default: 'Deny' } };
+    expect(parsePolicies(`---\n${GOOD}---\n${named('q')}---\n# nothing\n`, 'p.yaml')).toMatchObject({
+      ok: true,
+      value: [{}, {}],
+    });
+    const json = {
+      apiVersion: 'sallyport.dev/v1alpha1',
+      kind: 'SecurityPolicy',
+      metadata: { name: 'p' },
+      spec: { podSelector: {}, default: 'Deny' },
+    };
     expect(parsePolicies(JSON.stringify(json, undefined, 2), 'p.json')).toMatchObject({ ok: true, value: [{}] });
     expect(parsePolicies(`${GOOD}---\n---\n${named('q')}`, 'p.yaml')).toMatchObject({ ok: true, value: [{}, {}] });
     expect(parsePolicies('', 'p.yaml')).toMatchObject({ ok: true, value: [] });
@@ -31,17 +40,39 @@ describe('policies from text', () => {
   });
 
   it('come with their warnings, and where they stand', () => {
-    const result = parsePolicies(GOOD.replace('tls: {hosts: [a.test]}', 'tcp: {cidrs: [0.0.0.0/0], hosts: ["*"]}'), 'p.yaml');
-    expect(result).toMatchObject({ ok: true, warnings: [{ path: 'spec.allow[0].tcp.cidrs[0]', source: 'p.yaml:8:19' }] });
+    const result = parsePolicies(
+      GOOD.replace('tls: {hosts: [a.test]}', 'tcp: {cidrs: [0.0.0.0/0], hosts: ["*"]}'),
+      'p.yaml',
+    );
+    expect(result).toMatchObject({
+      ok: true,
+      warnings: [{ path: 'spec.allow[0].tcp.cidrs[0]', source: 'p.yaml:8:19' }],
+    });
   });
 
   it.each<[string, string, RegExp]>([
     ['a bad value', GOOD.replace('a.test', 'a..test'), /^p\.yaml:8:19 spec\.allow\[0\]\.tls\.hosts\[0\]: /],
-    ['a missing field: what is around it', GOOD.replace('  default: Deny\n', ''), /^p\.yaml:4:1 spec\.default: it is required/],
-    ['a bad value in the second document', `${named('q')}---\n${GOOD.replace('Deny', 'deny')}`, /^p\.yaml:15:3 spec\.default: /],
+    [
+      'a missing field: what is around it',
+      GOOD.replace('  default: Deny\n', ''),
+      /^p\.yaml:4:1 spec\.default: it is required/,
+    ],
+    [
+      'a bad value in the second document',
+      `${named('q')}---\n${GOOD.replace('Deny', 'deny')}`,
+      /^p\.yaml:15:3 spec\.default: /,
+    ],
     ['a misspelt field', GOOD.replace('hosts', 'hots'), /^p\.yaml:8:11 spec\.allow\[0\]\.tls\.hots: /],
-    ['a key twice', GOOD.replace('  default: Deny', '  default: Deny\n  default: Allow'), /^p\.yaml:7:3 : Map keys must be unique/],
-    ['a key twice in JSON', '{"kind": "SecurityPolicy", "kind": "ClusterSecurityPolicy"}', /^p\.yaml:1:\d+ : Map keys must be unique/],
+    [
+      'a key twice',
+      GOOD.replace('  default: Deny', '  default: Deny\n  default: Allow'),
+      /^p\.yaml:7:3 : Map keys must be unique/,
+    ],
+    [
+      'a key twice in JSON',
+      '{"kind": "SecurityPolicy", "kind": "ClusterSecurityPolicy"}',
+      /^p\.yaml:1:\d+ : Map keys must be unique/,
+    ],
     ['what is no YAML', 'a: [1, 2\nb: }', /^p\.yaml:\d+:\d+ : /],
     ['a tab for indentation', 'a:\n\tb: 1', /^p\.yaml:2:\d+ : /],
     ['an alias', 'a: &x [1]\nb: *x', /^p\.yaml:2:4 : aliases/],
@@ -63,13 +94,20 @@ describe('policies from text', () => {
   });
 
   it('tell all problems of all documents', () => {
-    const found = problemsOf(`${named('a').replace('Deny', 'deny')}---\n${named('b').replace('a.test', 'a..test')}---\na: [\n`);
-    expect(found.map((text) => text.split(' ')[1])).toEqual(['spec.default:', 'spec.allow[0].tls.hosts[0]:', ':', ':'].slice(0, found.length));
+    const found = problemsOf(
+      `${named('a').replace('Deny', 'deny')}---\n${named('b').replace('a.test', 'a..test')}---\na: [\n`,
+    );
+    expect(found.map((text) => text.split(' ')[1])).toEqual(
+      ['spec.default:', 'spec.allow[0].tls.hosts[0]:', ':', ':'].slice(0, found.length),
+    );
     expect(found.length).toBeGreaterThan(2);
   });
 
   it('are refused in no time where a few lines stand for gigabytes', () => {
-    const levels = Array.from({ length: 30 }, (_, level) => `l${level + 1}: &l${level + 1} [${`*l${level}, `.repeat(10)}]`);
+    const levels = Array.from(
+      { length: 30 },
+      (_, level) => `l${level + 1}: &l${level + 1} [${`*l${level}, `.repeat(10)}]`,
+    );
     const start = performance.now();
     expect(problemsOf(`l0: &l0 x\n${levels.join('\n')}`)).toContainEqual(expect.stringContaining('aliases'));
     expect(performance.now() - start).toBeLessThan(2_000);
@@ -78,14 +116,18 @@ describe('policies from text', () => {
   it.each([250, 700, 20_000])('are refused where they are nested %i deep', (depth) => {
     const found = problemsOf(`a: ${'['.repeat(depth)}${']'.repeat(depth)}`);
     expect(found).toContainEqual(expect.stringContaining('nested deeper than 100 levels'));
-    expect(problemsOf(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`)).toContainEqual(expect.stringContaining('nested deeper'));
+    expect(problemsOf(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`)).toContainEqual(
+      expect.stringContaining('nested deeper'),
+    );
     const open = problemsOf(`a: ${'['.repeat(depth)}`);
     expect(open.length).toBeGreaterThan(0);
     expect(open.length).toBeLessThan(30);
   });
 
   it('are never taken for what an object inherits', () => {
-    expect(problemsOf(GOOD.replace('  allow:', '  __proto__: {onViolation: Notify}\n  allow:'))).toContainEqual(expect.stringContaining('spec.__proto__: '));
+    expect(problemsOf(GOOD.replace('  allow:', '  __proto__: {onViolation: Notify}\n  allow:'))).toContainEqual(
+      expect.stringContaining('spec.__proto__: '),
+    );
   });
 
   it('keep values as they are written: no, 1e3 and 0x10 are no booleans of YAML 1.1', () => {

@@ -18,10 +18,20 @@ export function parsePolicies(text: string, sourceName: string): Result<readonly
     return { ok: false, problems: [at(sourceName, 'the file is larger than 2 MiB', 'Split it into several files.')] };
   }
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, merge: false, strict: true, version: '1.2', schema: 'core' });
+  const documents = parseAllDocuments(text, {
+    lineCounter: lines,
+    uniqueKeys: true,
+    merge: false,
+    strict: true,
+    version: '1.2',
+    schema: 'core',
+  });
   if ('empty' in documents) return { ok: true, value: [], warnings: [] };
   if (documents.length > MAX_DOCUMENTS) {
-    return { ok: false, problems: [at(sourceName, `there are more than ${MAX_DOCUMENTS} documents`, 'Split it into several files.')] };
+    return {
+      ok: false,
+      problems: [at(sourceName, `there are more than ${MAX_DOCUMENTS} documents`, 'Split it into several files.')],
+    };
   }
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
@@ -36,7 +46,10 @@ export function parsePolicies(text: string, sourceName: string): Result<readonly
     const { contents } = document;
     // between two marks, or after the last
     if (contents === null || (isScalar(contents) && contents.value === null && contents.source === '')) continue;
-    const placed = (problem: Problem): Problem => ({ ...problem, source: placeOf(document, problem.path, sourceName, lines) });
+    const placed = (problem: Problem): Problem => ({
+      ...problem,
+      source: placeOf(document, problem.path, sourceName, lines),
+    });
     const result = validatePolicy(document.toJS());
     if (!result.ok) {
       problems.push(...result.problems.map(placed));
@@ -45,7 +58,14 @@ export function parsePolicies(text: string, sourceName: string): Result<readonly
     const { kind, metadata } = result.value;
     const key = `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;
     if (seen.has(key)) {
-      problems.push(placed({ path: 'metadata.name', message: `${kind} ${metadata.name} is there twice`, remedy: 'Rename or remove one of them.', severity: 'error' }));
+      problems.push(
+        placed({
+          path: 'metadata.name',
+          message: `${kind} ${metadata.name} is there twice`,
+          remedy: 'Rename or remove one of them.',
+          severity: 'error',
+        }),
+      );
     }
     seen.add(key);
     policies.push(result.value);
@@ -65,13 +85,19 @@ function syntaxProblems(document: Document.Parsed, sourceName: string, lines: Li
   visit(document, {
     Alias(_key, node) {
       const { line, col } = lines.linePos(node.range?.[0] ?? 0);
-      problems.push({ ...at(sourceName, 'aliases (*name) are not taken', 'Write the value out.'), source: `${sourceName}:${line}:${col}` });
+      problems.push({
+        ...at(sourceName, 'aliases (*name) are not taken', 'Write the value out.'),
+        source: `${sourceName}:${line}:${col}`,
+      });
       return visit.BREAK;
     },
     Collection(_key, node, path) {
       if (path.length <= 2 * MAX_DEPTH) return undefined;
       const { line, col } = lines.linePos(node.range?.[0] ?? 0);
-      problems.push({ ...at(sourceName, TOO_DEEP, 'A policy needs no more than ten.'), source: `${sourceName}:${line}:${col}` });
+      problems.push({
+        ...at(sourceName, TOO_DEEP, 'A policy needs no more than ten.'),
+        source: `${sourceName}:${line}:${col}`,
+      });
       return visit.BREAK;
     },
     Pair(_key, pair) {

@@ -5,9 +5,17 @@ import { CLASSES, type FieldKind } from '../model/classes.ts';
 
 export const API_VERSION = 'sallyport.dev/v1alpha1';
 export const MAX_RULES = 1000;
-export const MAX_VALUES = 500;
+const MAX_VALUES = 500;
 
-export const OPERATION_TYPES = ['Read', 'Write', 'List', 'Delete', 'Tagging', 'Permission', 'Execute'] as const satisfies readonly OperationType[];
+export const OPERATION_TYPES = [
+  'Read',
+  'Write',
+  'List',
+  'Delete',
+  'Tagging',
+  'Permission',
+  'Execute',
+] as const satisfies readonly OperationType[];
 
 export type OnViolation = 'Block' | 'Notify';
 
@@ -104,11 +112,15 @@ const selector = z.strictObject({
 const blocks = Object.fromEntries(
   CLASSES.flatMap(({ block, fields }) => {
     if (block === undefined) return [];
-    const shape = Object.fromEntries(Object.entries(fields).map(([name, { kind }]) => [name, FIELD_SCHEMAS[kind].optional()]));
+    const shape = Object.fromEntries(
+      Object.entries(fields).map(([name, { kind }]) => [name, FIELD_SCHEMAS[kind].optional()]),
+    );
     return [[block, z.strictObject(shape).optional()] as const];
   }),
 );
-const raw = z.strictObject({ class: text, tags: z.record(text, z.union([z.string(), values(z.string())])).optional() }).optional();
+const raw = z
+  .strictObject({ class: text, tags: z.record(text, z.union([z.string(), values(z.string())])).optional() })
+  .optional();
 const onViolation = z.enum(['Block', 'Notify']);
 const ruleName = z.string().min(1).max(253).optional();
 

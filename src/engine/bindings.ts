@@ -26,10 +26,12 @@ export interface SavedBinding {
 export interface BindingLimits {
   readonly names: number;
   readonly addressesPerName: number;
+  /** Of a name and an address. */
+  readonly pairs: number;
 }
 
 const MIN_RETENTION_MS = 3_600_000;
-const LIMITS: BindingLimits = { names: 16_384, addressesPerName: 1_000 };
+const LIMITS: BindingLimits = { names: 16_384, addressesPerName: 1_000, pairs: 65_536 };
 const NONE: readonly string[] = [];
 
 interface NamesOfAddress {
@@ -42,32 +44,41 @@ interface NamesOfAddress {
 
 export function createBindings(nowMs: () => number = Date.now, limits: BindingLimits = LIMITS): Bindings {
   const byAddress = new Map<string, NamesOfAddress>();
+  let pairs = 0;
+  /** Names that end. Those that never do were given, not answered: nothing drives them out. */
   const byName = new LRUCache<string, Set<string>>({
     max: limits.names,
     dispose: (addresses, name) => {
+      pairs -= addresses.size;
       for (const address of addresses) forget(name, address);
     },
   });
 
   function forget(name: string, address: string): void {
     const entry = byAddress.get(address);
-    if (entry === undefined) return;
+    if (entry === undefined || entry.expiries.get(name) === Number.POSITIVE_INFINITY) return;
     entry.expiries.delete(name);
     entry.names = undefined;
     if (entry.expiries.size === 0) byAddress.delete(address);
   }
 
-  function remember(name: string, address: string, expiresMs: number): void {
+  function makeRoomFor(name: string, address: string): void {
     let addresses = byName.get(name);
     if (addresses === undefined) byName.set(name, (addresses = new Set()));
     // seen last: to the end
-    addresses.delete(address);
+    if (!addresses.delete(address)) pairs += 1;
     addresses.add(address);
     for (const oldest of addresses) {
       if (addresses.size <= limits.addressesPerName) break;
       addresses.delete(oldest);
+      pairs -= 1;
       forget(name, oldest);
     }
+    while (pairs > limits.pairs && byName.size > 1) byName.pop();
+  }
+
+  function remember(name: string, address: string, expiresMs: number): void {
+    if (expiresMs !== Number.POSITIVE_INFINITY) makeRoomFor(name, address);
     let entry = byAddress.get(address);
     if (entry === undefined)
       byAddress.set(address, (entry = { nextExpiryMs: expiresMs, expiries: new Map(), names: undefined }));
@@ -80,7 +91,7 @@ export function createBindings(nowMs: () => number = Date.now, limits: BindingLi
     let next = Number.POSITIVE_INFINITY;
     for (const [name, expiresMs] of entry.expiries) {
       if (expiresMs <= now) {
-        byName.peek(name)?.delete(address);
+        if (byName.peek(name)?.delete(address) === true) pairs -= 1;
         forget(name, address);
       } else next = Math.min(next, expiresMs);
     }

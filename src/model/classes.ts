@@ -4,7 +4,8 @@
  */
 import type { ClassName } from './access.ts';
 
-export type FieldKind = 'hosts' | 'urls' | 'cidrs' | 'ports' | 'except' | 'paths' | 'methods' | 'operations' | 'names' | 'types';
+export type FieldKind =
+  'hosts' | 'urls' | 'cidrs' | 'ports' | 'except' | 'paths' | 'methods' | 'operations' | 'names' | 'types';
 
 export interface FieldSpec {
   readonly kind: FieldKind;
@@ -33,7 +34,10 @@ export interface ClassSpec {
   readonly importedName: string | undefined;
 }
 
-const HOSTS: FieldSpec = { kind: 'hosts', description: 'Host names; `*` is one label, `**` one or more, `*` alone any host.' };
+const HOSTS: FieldSpec = {
+  kind: 'hosts',
+  description: 'Host names; `*` is one label, `**` one or more, `*` alone any host.',
+};
 const CIDRS: FieldSpec = { kind: 'cidrs', description: 'Addresses or ranges, as 10.20.0.0/16 or 2001:db8::/32.' };
 const PORTS: FieldSpec = { kind: 'ports', description: 'Ports, or ranges as "8000-8100". Absent: any.' };
 const EXCEPT: FieldSpec = { kind: 'except', description: 'Addresses, ranges or hosts that the rule leaves out.' };
@@ -50,7 +54,10 @@ export const CLASSES: readonly ClassSpec[] = [
       urls: { kind: 'urls', description: 'The other way to write hosts and paths: http://api.example.com/v1/**' },
       paths: { kind: 'paths', tag: 'http.path', description: 'Paths; `*` stops at a slash, `**` does not.' },
       methods: { kind: 'methods', tag: 'http.method', description: 'GET, POST … as sent.' },
-      operations: { kind: 'operations', description: 'Read (GET, HEAD, OPTIONS), Write (POST, PUT, PATCH), Delete (DELETE).' },
+      operations: {
+        kind: 'operations',
+        description: 'Read (GET, HEAD, OPTIONS), Write (POST, PUT, PATCH), Delete (DELETE).',
+      },
       ports: PORTS,
       cidrs: CIDRS,
     },
@@ -103,7 +110,11 @@ export const CLASSES: readonly ClassSpec[] = [
     leading: ['cidrs'],
     fields: {
       cidrs: CIDRS,
-      types: { kind: 'types', tag: 'icmp.type', description: 'Numbers of message types; 8 (128 in IPv6) is the echo request.' },
+      types: {
+        kind: 'types',
+        tag: 'icmp.type',
+        description: 'Numbers of message types; 8 (128 in IPv6) is the echo request.',
+      },
     },
     tags: [],
     hasOperations: false,
@@ -153,8 +164,34 @@ export const CLASSES: readonly ClassSpec[] = [
 
 /** Blocks of the format that this version cannot judge: refused by name. */
 export const LATER_BLOCKS: readonly string[] = [
-  's3', 'dynamodb', 'sqs', 'sns', 'kinesis', 'firehose', 'lambda', 'athena', 'eventbridge', 'ses', 'stepfunctions', 'secretsmanager', 'ssm', 'sts', 'kms',
-  'aws', 'redis', 'postgres', 'mysql', 'mongodb', 'elasticsearch', 'kafka', 'rabbitmq', 'nats', 'memcached', 'grpc', 'service', 'destinationList',
+  's3',
+  'dynamodb',
+  'sqs',
+  'sns',
+  'kinesis',
+  'firehose',
+  'lambda',
+  'athena',
+  'eventbridge',
+  'ses',
+  'stepfunctions',
+  'secretsmanager',
+  'ssm',
+  'sts',
+  'kms',
+  'aws',
+  'redis',
+  'postgres',
+  'mysql',
+  'mongodb',
+  'elasticsearch',
+  'kafka',
+  'rabbitmq',
+  'nats',
+  'memcached',
+  'grpc',
+  'service',
+  'destinationList',
 ];
 
 const BY_CLASS = new Map(CLASSES.map((spec) => [spec.class, spec]));

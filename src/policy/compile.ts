@@ -63,12 +63,21 @@ function buildView(
   facts: AddressFacts,
 ): View {
   const replaced = new Set(
-    view === 'shadow' ? policies.flatMap((policy) => (policy.enforced || policy.replaces === undefined ? [] : [key(policy.scope, policy.replaces)])) : [],
+    view === 'shadow'
+      ? policies.flatMap((policy) =>
+          policy.enforced || policy.replaces === undefined ? [] : [key(policy.scope, policy.replaces)],
+        )
+      : [],
   );
-  const counting = policies.filter((policy) => (view === 'enforced' ? policy.enforced : !replaced.has(key(policy.scope, policy.name))));
+  const counting = policies.filter((policy) =>
+    view === 'enforced' ? policy.enforced : !replaced.has(key(policy.scope, policy.name)),
+  );
   const rulesOf = (policy: LoweredPolicy): readonly CompiledRule[] => compiled.get(policy) ?? [];
   const allows = (chosen: readonly LoweredPolicy[]): RuleIndex =>
-    buildRuleIndex(chosen.flatMap(rulesOf).filter((rule) => rule.source.effect === 'allow'), facts);
+    buildRuleIndex(
+      chosen.flatMap(rulesOf).filter((rule) => rule.source.effect === 'allow'),
+      facts,
+    );
 
   const cluster = counting.filter((policy) => policy.scope === 'cluster');
   const namespace = counting.filter((policy) => policy.scope === 'namespace');
@@ -91,7 +100,7 @@ function buildView(
 /** With each short name the full one that the cluster's resolver makes of it. */
 function completeHosts(policy: LoweredPolicy, cluster: ClusterNames | undefined): LoweredPolicy {
   if (cluster === undefined) return policy;
-  const complete = (hosts: readonly string[]): string[] => 
+  const complete = (hosts: readonly string[]): string[] =>
     hosts.flatMap((host) => {
       const full = completeClusterName(host, cluster);
       return full === undefined ? [host] : [host, full];
@@ -110,10 +119,17 @@ function key(scope: Scope, name: string): string {
 }
 
 function versionOf(policies: readonly LoweredPolicy[], input: CompileInput): string {
-  const content = policies.map((policy) => stable({ ...policy, rules: policy.rules.map(withoutPosition).map(stable).sort() })).sort();
+  const content = policies
+    .map((policy) => stable({ ...policy, rules: policy.rules.map(withoutPosition).map(stable).sort() }))
+    .sort();
   const ranges = (input.protectedRanges ?? []).map((cidr) => cidr.text).sort();
-  const virtual = [...(input.virtualHosts ?? [])].map(([name, addresses]) => [name, ...addresses.map((address) => address.text)]);
-  return createHash('sha256').update(stable([content, input.installDefault, ranges, virtual])).digest('hex');
+  const virtual = [...(input.virtualHosts ?? [])].map(([name, addresses]) => [
+    name,
+    ...addresses.map((address) => address.text),
+  ]);
+  return createHash('sha256')
+    .update(stable([content, input.installDefault, ranges, virtual]))
+    .digest('hex');
 }
 
 /** The position of an unnamed rule is a name for people, not meaning. */

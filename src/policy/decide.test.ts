@@ -23,7 +23,12 @@ function addressOf(text: string): Address {
 
 function policyOf(spec: Partial<Policy['spec']>, kind: Policy['kind'] = 'SecurityPolicy', name = 'p1'): Policy {
   const metadata = kind === 'SecurityPolicy' ? { name, namespace: 'shop' } : { name };
-  const result = validatePolicy({ apiVersion: 'sallyport.dev/v1alpha1', kind, metadata, spec: { podSelector: {}, default: 'Deny', ...spec } });
+  const result = validatePolicy({
+    apiVersion: 'sallyport.dev/v1alpha1',
+    kind,
+    metadata,
+    spec: { podSelector: {}, default: 'Deny', ...spec },
+  });
   if (!result.ok) throw new Error(JSON.stringify(result.problems));
   return result.value;
 }
@@ -40,7 +45,10 @@ function accessOf({ to = '192.0.2.7', port = 443, asks, names = [], ...rest }: A
   return { class: 'tls', tags: {}, operation: NO_OPERATION, doubt: undefined, ...rest, destination };
 }
 
-function compile(rules: { readonly allow?: readonly Rule[]; readonly deny?: readonly Rule[] }, more: Partial<CompileInput> = {}): Snapshot {
+function compile(
+  rules: { readonly allow?: readonly Rule[]; readonly deny?: readonly Rule[] },
+  more: Partial<CompileInput> = {},
+): Snapshot {
   const policy = policyOf({ default: rules.allow === undefined ? 'Allow' : 'Deny', ...rules });
   return compileSnapshot({ policies: [policy], installDefault: 'Notify', virtualHosts: VIRTUAL_HOSTS, ...more });
 }
@@ -114,7 +122,11 @@ describe('the verdict over the scopes', () => {
     }
     const replaces = words.find((word) => word.startsWith('replaces: '))?.slice(10);
     const kind = scope === 'cluster' ? 'ClusterSecurityPolicy' : 'SecurityPolicy';
-    return policyOf({ onViolation, default: fallback, allow, deny, ...(replaces === undefined ? {} : { replaces }) }, kind, `p${index + 1}`);
+    return policyOf(
+      { onViolation, default: fallback, allow, deny, ...(replaces === undefined ? {} : { replaces }) },
+      kind,
+      `p${index + 1}`,
+    );
   }
 
   it.each(rows)('$title', ({ install, policies, enforced, shadow }) => {
@@ -138,7 +150,11 @@ describe('names', () => {
     ['asked for, bound beside others', { asks: 'api.test', names: ['other.test', 'api.test'] }, 'allow'],
     ['asked for, not bound: only the client says so', { asks: 'api.test', names: [] }, 'no-rule'],
     ['asked for, the address bound to another', { asks: 'api.test', names: ['evil.test'] }, 'no-rule'],
-    ['another asked for at the address of an allowed one', { asks: 'evil.test', names: ['api.test', 'evil.test'] }, 'no-rule'],
+    [
+      'another asked for at the address of an allowed one',
+      { asks: 'evil.test', names: ['api.test', 'evil.test'] },
+      'no-rule',
+    ],
     ['none asked for, one bound', { names: ['api.test'] }, 'allow'],
     ['none asked for, none bound', { names: [] }, 'no-rule'],
     ['none that can be read', { names: ['api.test'], doubt: 'ambiguous-name' }, 'ambiguous-name'],
@@ -173,7 +189,9 @@ describe('names', () => {
   });
 
   it.each(['**', '*.*.*.*'])('an address is no name that the glob %s allows', (glob) => {
-    expect(verdictOn(compile({ allow: [{ http: { hosts: [glob] } }] }), { class: 'http', asks: '192.0.2.7' })).toBe('no-rule');
+    expect(verdictOn(compile({ allow: [{ http: { hosts: [glob] } }] }), { class: 'http', asks: '192.0.2.7' })).toBe(
+      'no-rule',
+    );
   });
 
   it.each<[string, AccessParts, string]>([
@@ -182,7 +200,11 @@ describe('names', () => {
     ['neither', { asks: 'fine.test', names: ['fine.test'] }, 'allow'],
     ['none asked for, and more could be inside', { names: [], doubt: 'not-inspected' }, 'deny-rule-cannot-tell'],
     ['none asked for, and all of it known', { class: 'tcp', names: [] }, 'allow'],
-    ['a tunnel to a proxy of another name', { class: 'tcp', names: ['proxy.test'], doubt: 'tunnel' }, 'deny-rule-cannot-tell'],
+    [
+      'a tunnel to a proxy of another name',
+      { class: 'tcp', names: ['proxy.test'], doubt: 'tunnel' },
+      'deny-rule-cannot-tell',
+    ],
     ['another asked for, not decrypted', { asks: 'fine.test', names: ['fine.test'], doubt: 'not-inspected' }, 'allow'],
   ])('a deny rule for TLS: %s', (_title, parts, expected) => {
     expect(verdictOn(compile({ deny: [{ tls: { hosts: ['bad.test'] } }] }), parts)).toBe(expected);
@@ -204,12 +226,52 @@ describe('names', () => {
 
 describe('what a name may answer with', () => {
   const kinds: Readonly<Record<string, readonly string[]>> = {
-    public: ['192.0.2.1', '198.51.100.1', '203.0.113.1', '198.18.0.1', '8.8.8.8', '2001:db8::1', '2001:2::1', '2606:4700::1', '64:ff9b::808:808'],
-    private: ['10.0.0.1', '172.16.0.1', '172.31.255.255', '192.168.1.1', '100.64.0.1', 'fd12::1', '64:ff9b::a00:1', '::ffff:10.0.0.1', '2002:a00:1::1'],
+    public: [
+      '192.0.2.1',
+      '198.51.100.1',
+      '203.0.113.1',
+      '198.18.0.1',
+      '8.8.8.8',
+      '2001:db8::1',
+      '2001:2::1',
+      '2606:4700::1',
+      '64:ff9b::808:808',
+    ],
+    private: [
+      '10.0.0.1',
+      '172.16.0.1',
+      '172.31.255.255',
+      '192.168.1.1',
+      '100.64.0.1',
+      'fd12::1',
+      '64:ff9b::a00:1',
+      '::ffff:10.0.0.1',
+      '2002:a00:1::1',
+    ],
     special: [
-      '127.0.0.1', '127.8.8.8', '0.0.0.0', '0.1.2.3', '169.254.1.1', '169.254.169.254', '169.254.170.2', '169.254.170.23', '168.63.129.16', '100.100.100.200',
-      '224.0.0.1', '255.255.255.255', '::1', '::', 'fe80::1', 'ff02::1', 'fd00:ec2::254', '::ffff:169.254.169.254', '64:ff9b::a9fe:a9fe', '64:ff9b:1::7f00:1',
-      '2002:7f00:1::1', '::127.0.0.1', '172.20.0.9',
+      '127.0.0.1',
+      '127.8.8.8',
+      '0.0.0.0',
+      '0.1.2.3',
+      '169.254.1.1',
+      '169.254.169.254',
+      '169.254.170.2',
+      '169.254.170.23',
+      '168.63.129.16',
+      '100.100.100.200',
+      '224.0.0.1',
+      '255.255.255.255',
+      '::1',
+      '::',
+      'fe80::1',
+      'ff02::1',
+      'fd00:ec2::254',
+      '::ffff:169.254.169.254',
+      '64:ff9b::a9fe:a9fe',
+      '64:ff9b:1::7f00:1',
+      '2002:7f00:1::1',
+      '::127.0.0.1',
+      '172.20.0.9',
     ],
   };
   const protectedRanges = ['172.20.0.9/32'].flatMap((text) => parseCidr(text) ?? []);
@@ -255,17 +317,48 @@ describe('what a name may answer with', () => {
   });
 
   it('anything, where nothing is enforced', () => {
-    expect(mayAnswer(compile({ deny: [{ tls: { hosts: ['bad.test'] } }] }), 'a.test', addressOf('127.0.0.1'))).toBe(true);
+    expect(mayAnswer(compile({ deny: [{ tls: { hosts: ['bad.test'] } }] }), 'a.test', addressOf('127.0.0.1'))).toBe(
+      true,
+    );
+  });
+});
+
+describe('short names of a cluster', () => {
+  const cluster = { domain: 'cluster.local', namespace: 'shop' };
+  const full = 'db.shop.svc.cluster.local';
+
+  it.each(['db', 'db.shop', 'db.shop.svc', full])('%s in a rule is the full name', (name) => {
+    const tcp = compile({ allow: [{ tcp: { hosts: [name] } }] }, { cluster });
+    expect(verdictOn(tcp, { class: 'tcp', to: '10.0.0.1', names: [full] })).toBe('allow');
+    expect(verdictOn(tcp, { class: 'tcp', to: '10.0.0.1', names: ['db.other.svc.cluster.local'] })).toBe('no-rule');
+    const except = compile({ deny: [{ tcp: { cidrs: ['10.0.0.0/8'], except: [name] } }] }, { cluster });
+    expect(verdictOn(except, { class: 'tcp', to: '10.0.0.1', names: [full] })).toBe('allow');
+    expect(decideName(compile({ allow: [{ dns: { names: [name] } }] }, { cluster }), full, 'TXT').permit).toBeDefined();
+  });
+
+  it('are names like others without a cluster', () => {
+    expect(verdictOn(compile({ allow: [{ tcp: { hosts: ['db.shop'] } }] }), { class: 'tcp', names: [full] })).toBe(
+      'no-rule',
+    );
   });
 });
 
 describe('requests', () => {
-  const http = compile({ allow: [{ http: { hosts: ['a.test'], paths: ['/v1/**'], methods: ['GET', 'PUT'], operations: ['Read'] } }] });
-  const request = (path: string | undefined, method: string | undefined, type: Access['operation']['type']): AccessParts => ({
+  const http = compile({
+    allow: [{ http: { hosts: ['a.test'], paths: ['/v1/**'], methods: ['GET', 'PUT'], operations: ['Read'] } }],
+  });
+  const request = (
+    path: string | undefined,
+    method: string | undefined,
+    type: Access['operation']['type'],
+  ): AccessParts => ({
     class: 'http',
     asks: 'a.test',
     names: ['a.test'],
-    tags: { ...(path === undefined ? {} : { 'http.path': path }), ...(method === undefined ? {} : { 'http.method': method }) },
+    tags: {
+      ...(path === undefined ? {} : { 'http.path': path }),
+      ...(method === undefined ? {} : { 'http.method': method }),
+    },
     operation: { name: method, type },
   });
 
@@ -292,9 +385,17 @@ describe('requests', () => {
     expect(verdictOn(compile({ deny: [{ http: block }] }), parts)).toBe(expected);
   });
 
-  it.each([{ paths: ['*'] }, { paths: ['/x', '/**'] }, { methods: ['*'] }])('%j limits nothing, not even what cannot be told', (more) => {
-    expect(verdictOn(compile({ allow: [{ http: { hosts: ['a.test'], ...more } }] }), request(undefined, undefined, undefined))).toBe('allow');
-  });
+  it.each([{ paths: ['*'] }, { paths: ['/x', '/**'] }, { methods: ['*'] }])(
+    '%j limits nothing, not even what cannot be told',
+    (more) => {
+      expect(
+        verdictOn(
+          compile({ allow: [{ http: { hosts: ['a.test'], ...more } }] }),
+          request(undefined, undefined, undefined),
+        ),
+      ).toBe('allow');
+    },
+  );
 
   it('by URL', () => {
     const byUrl = compile({ allow: [{ http: { urls: ['http://a.test/v1/*', 'http://b.test:8080'] } }] });
@@ -306,8 +407,13 @@ describe('requests', () => {
   });
 
   it('by the tags of imported rules, whose host must be the one that is dialled', () => {
-    const raw = compile({ allow: [{ raw: { class: 'HTTP', tags: { 'http.host': ['a.test'], 'operation.type': ['GET', 'POST'] } } }] });
-    const known = { ...request('/', 'GET', 'Read'), tags: { 'http.path': '/', 'http.method': 'GET', 'http.host': 'a.test' } };
+    const raw = compile({
+      allow: [{ raw: { class: 'HTTP', tags: { 'http.host': ['a.test'], 'operation.type': ['GET', 'POST'] } } }],
+    });
+    const known = {
+      ...request('/', 'GET', 'Read'),
+      tags: { 'http.path': '/', 'http.method': 'GET', 'http.host': 'a.test' },
+    };
     expect(verdictOn(raw, known)).toBe('allow');
     expect(verdictOn(raw, { ...known, names: [] })).toBe('no-rule');
     expect(verdictOn(raw, { ...known, tags: { ...known.tags, 'http.method': 'PUT' } })).toBe('no-rule');
@@ -326,11 +432,15 @@ describe('requests', () => {
 });
 
 describe('a name that is asked for', () => {
-  const says = (snapshot: Snapshot, name: string, type = 'A'): boolean => decideName(snapshot, name, type).permit !== undefined;
+  const says = (snapshot: Snapshot, name: string, type = 'A'): boolean =>
+    decideName(snapshot, name, type).permit !== undefined;
 
   it('is forwarded where a rule names the host, for the types that serve to connect', () => {
-    const snapshot = compile({ allow: [{ http: { hosts: ['a.test'], paths: ['/x'], ports: [80] } }, { udp: { hosts: ['**.b.test'] } }] });
-    for (const type of ['A', 'AAAA', 'CNAME', 'SRV', 'HTTPS', 'SVCB']) expect(says(snapshot, 'a.test', type)).toBe(true);
+    const snapshot = compile({
+      allow: [{ http: { hosts: ['a.test'], paths: ['/x'], ports: [80] } }, { udp: { hosts: ['**.b.test'] } }],
+    });
+    for (const type of ['A', 'AAAA', 'CNAME', 'SRV', 'HTTPS', 'SVCB'])
+      expect(says(snapshot, 'a.test', type)).toBe(true);
     for (const type of ['TXT', 'NULL', 'MX', 'ANY', 'PTR']) expect(says(snapshot, 'a.test', type)).toBe(false);
     expect(says(snapshot, 'x.y.b.test')).toBe(true);
     expect(says(snapshot, 'b.test')).toBe(false);
@@ -358,7 +468,12 @@ describe('a name that is asked for', () => {
 
   it('is of any type under a rule for all datagrams, whichever resolver is asked', () => {
     const snapshot = compile({ allow: [{ udp: { hosts: ['*'] } }] });
-    const query: AccessParts = { class: 'dns', to: '10.0.0.2', port: 53, tags: { 'dns.name': 'a.test', 'dns.type': 'TXT' } };
+    const query: AccessParts = {
+      class: 'dns',
+      to: '10.0.0.2',
+      port: 53,
+      tags: { 'dns.name': 'a.test', 'dns.type': 'TXT' },
+    };
     expect(verdictOn(snapshot, query)).toBe('allow');
     expect(says(snapshot, 'a.test', 'TXT')).toBe(true);
   });
@@ -400,10 +515,18 @@ describe('the outlook of a connection of which no byte was seen', () => {
   it.each<[string, Parameters<typeof compile>[0], string]>([
     ['nothing is enforced', {}, 'allowed'],
     ['a rule for its address', { allow: [{ tcp: { cidrs: ['192.0.2.0/24'] } }] }, 'allowed'],
-    ['a rule for its address, at another port', { allow: [{ tcp: { cidrs: ['192.0.2.0/24'], ports: [80] } }] }, 'denied'],
+    [
+      'a rule for its address, at another port',
+      { allow: [{ tcp: { cidrs: ['192.0.2.0/24'], ports: [80] } }] },
+      'denied',
+    ],
     ['a rule for a name that may be asked for', { allow: [{ tls: { hosts: ['a.test'] } }] }, 'look'],
     ['a rule for a name, at another port', { allow: [{ tls: { hosts: ['a.test'], ports: [80] } }] }, 'denied'],
-    ['rules for datagrams and queries', { allow: [{ udp: { hosts: ['*'] } }, { dns: { names: ['*'] } }, { icmp: { cidrs: ['0.0.0.0/0'] } }] }, 'denied'],
+    [
+      'rules for datagrams and queries',
+      { allow: [{ udp: { hosts: ['*'] } }, { dns: { names: ['*'] } }, { icmp: { cidrs: ['0.0.0.0/0'] } }] },
+      'denied',
+    ],
     ['a deny rule for its address', { deny: [{ tcp: { cidrs: ['192.0.2.0/24'] } }] }, 'denied'],
     ['a deny rule for what may be inside', { deny: [{ http: { hosts: ['bad.test'] } }] }, 'allowed'],
   ])('%s: %s', (_title, rules, expected) => {
@@ -412,18 +535,32 @@ describe('the outlook of a connection of which no byte was seen', () => {
 });
 
 describe('the version of a snapshot', () => {
-  const rules: readonly Rule[] = [{ tls: { hosts: ['a.test'] } }, { tls: { hosts: ['b.test'] } }, { name: 'c', tls: { hosts: ['c.test'] } }];
-  const input = { policies: [policyOf({ allow: rules }), policyOf({ allow: rules }, 'ClusterSecurityPolicy')], installDefault: 'Notify', virtualHosts: VIRTUAL_HOSTS } as const;
+  const rules: readonly Rule[] = [
+    { tls: { hosts: ['a.test'] } },
+    { tls: { hosts: ['b.test'] } },
+    { name: 'c', tls: { hosts: ['c.test'] } },
+  ];
+  const input = {
+    policies: [policyOf({ allow: rules }), policyOf({ allow: rules }, 'ClusterSecurityPolicy')],
+    installDefault: 'Notify',
+    virtualHosts: VIRTUAL_HOSTS,
+  } as const;
   const { version } = compileSnapshot(input);
 
   it('is a hash that order does not change', () => {
     expect(version).toMatch(/^[0-9a-f]{64}$/);
-    const turned = [policyOf({ allow: rules.toReversed() }, 'ClusterSecurityPolicy'), policyOf({ allow: rules.toReversed() })];
+    const turned = [
+      policyOf({ allow: rules.toReversed() }, 'ClusterSecurityPolicy'),
+      policyOf({ allow: rules.toReversed() }),
+    ];
     expect(compileSnapshot({ ...input, policies: turned }).version).toBe(version);
   });
 
   it.each<[string, Partial<CompileInput>]>([
-    ['a rule less', { policies: [policyOf({ allow: rules.slice(1) }), policyOf({ allow: rules }, 'ClusterSecurityPolicy')] }],
+    [
+      'a rule less',
+      { policies: [policyOf({ allow: rules.slice(1) }), policyOf({ allow: rules }, 'ClusterSecurityPolicy')] },
+    ],
     ['the install', { installDefault: 'Block' }],
     ['protected ranges', { protectedRanges: [parseCidr('10.0.0.0/8') ?? []].flat() }],
     ['addresses of virtual hosts', { virtualHosts: new Map([['host.sallyport.internal', [addressOf('192.0.0.2')]]]) }],

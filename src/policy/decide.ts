@@ -30,8 +30,14 @@ export function decideName(snapshot: Snapshot, name: string, type: string): Verd
 
 const NOWHERE: Address = ipv4FromBits(0);
 
-export function queryFor(name: string, type: string, destination: Destination): Access {
-  return { class: 'dns', tags: { 'dns.name': name, 'dns.type': type }, operation: NO_OPERATION, destination, doubt: undefined };
+function queryFor(name: string, type: string, destination: Destination): Access {
+  return {
+    class: 'dns',
+    tags: { 'dns.name': name, 'dns.type': type },
+    operation: NO_OPERATION,
+    destination,
+    doubt: undefined,
+  };
 }
 
 function judgeView(view: View, access: Access): Judgement {
@@ -48,7 +54,8 @@ function judgeView(view: View, access: Access): Judgement {
   }
   if (view.namespace !== undefined) {
     const { yes } = findRules(view.namespace, access);
-    if (yes === undefined) return refusal(view.namespace, access, view.byInstallDefault ? 'install-default' : 'no-rule');
+    if (yes === undefined)
+      return refusal(view.namespace, access, view.byInstallDefault ? 'install-default' : 'no-rule');
     allowed = yes.yes;
   }
   return allowed;
@@ -127,13 +134,19 @@ function deniesWholeHost(rule: CompiledRule): boolean {
 function scopesOf(view: View): readonly (readonly [RuleIndex, Reason])[] {
   const scopes: (readonly [RuleIndex, Reason])[] = [];
   if (view.ceiling !== undefined) scopes.push([view.ceiling, 'ceiling']);
-  if (view.namespace !== undefined) scopes.push([view.namespace, view.byInstallDefault ? 'install-default' : 'no-rule']);
+  if (view.namespace !== undefined)
+    scopes.push([view.namespace, view.byInstallDefault ? 'install-default' : 'no-rule']);
   return scopes;
 }
 
 /** Whether the policy in force lets this name stand for this address: an answer that says otherwise is a rebinding. */
 export function mayAnswer(snapshot: Snapshot, name: string, address: Address): boolean {
-  const query = queryFor(name, address.family === 4 ? 'A' : 'AAAA', { address: NOWHERE, port: 0, requestedName: undefined, names: [] });
+  const query = queryFor(name, address.family === 4 ? 'A' : 'AAAA', {
+    address: NOWHERE,
+    port: 0,
+    requestedName: undefined,
+    names: [],
+  });
   return scopesOf(snapshot.enforced).every(([index]) => {
     // a rule for the query itself promises an answer, and no connection
     if (findRules(index, query).yes !== undefined) return true;

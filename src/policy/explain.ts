@@ -70,7 +70,12 @@ function explainView(view: View, access: Access): ExplainedScope[] {
   ] as const) {
     const rules = index?.rules.map(ask) ?? [];
     const allowed = index === undefined || rules.some(({ answer }) => answer === 'yes');
-    scopes.push({ name, effect: index === undefined ? undefined : allowed ? 'allow' : 'deny', reason: allowed ? undefined : reason, rules });
+    scopes.push({
+      name,
+      effect: index === undefined ? undefined : allowed ? 'allow' : 'deny',
+      reason: allowed ? undefined : reason,
+      rules,
+    });
   }
   return scopes;
 }

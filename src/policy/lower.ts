@@ -86,7 +86,8 @@ function lowerRule(rule: Rule, head: Pick<LoweredRule, 'effect' | 'ref' | 'enfor
       if (tag === undefined || list === undefined || list.some((value) => isAny(kind, String(value)))) continue;
       tags.push(tagTest(kind, tag, list.map(String)));
     }
-    if (given.urls === undefined) return [{ ...head, class: name, ...lowerDestination(given), tags, operationTypes: given.operations }];
+    if (given.urls === undefined)
+      return [{ ...head, class: name, ...lowerDestination(given), tags, operationTypes: given.operations }];
     return given.urls.flatMap((text) => {
       const url = parseUrlPattern(text);
       if (url === undefined) return [];
@@ -105,12 +106,15 @@ function isAny(kind: FieldKind, value: string): boolean {
 
 function tagTest(kind: FieldKind, tag: string, values: readonly string[]): TagTest {
   if (kind === 'paths') return { tag, glob: 'path', values };
-  if (kind === 'names') return { tag, glob: 'host', values: values.map((value) => canonicalHostPattern(value) ?? value) };
+  if (kind === 'names')
+    return { tag, glob: 'host', values: values.map((value) => canonicalHostPattern(value) ?? value) };
   if (kind === 'types') return { tag, glob: 'text', values: values.map((value) => value.toUpperCase()) };
   return { tag, glob: 'text', values };
 }
 
-function lowerDestination(block: Block): Pick<LoweredRule, 'hosts' | 'hostAddresses' | 'cidrs' | 'exceptCidrs' | 'exceptHosts' | 'ports'> {
+function lowerDestination(
+  block: Block,
+): Pick<LoweredRule, 'hosts' | 'hostAddresses' | 'cidrs' | 'exceptCidrs' | 'exceptHosts' | 'ports'> {
   const split = splitHosts(block.hosts ?? []);
   const except = splitHosts(block.except ?? []);
   return {
@@ -134,7 +138,7 @@ function splitHosts(hosts: readonly string[]): { readonly names: string[]; reado
   return { names, addresses };
 }
 
-export function portRange(port: Port): readonly [number, number] {
+function portRange(port: Port): readonly [number, number] {
   if (typeof port === 'number') return [port, port];
   const [first = '', last = first] = port.split('-');
   return [Number(first), Number(last)];
@@ -143,7 +147,10 @@ export function portRange(port: Port): readonly [number, number] {
 /** A tag that tells the host is what the client says: the rule goes by it only where the address is that host's. */
 const HOST_TAGS: ReadonlySet<string> = new Set(['http.host', 'http.url', 'tls.sni']);
 
-function lowerRaw({ class: name, tags = {} }: RawBlock, head: Pick<LoweredRule, 'effect' | 'ref' | 'enforced'>): LoweredRule {
+function lowerRaw(
+  { class: name, tags = {} }: RawBlock,
+  head: Pick<LoweredRule, 'effect' | 'ref' | 'enforced'>,
+): LoweredRule {
   const meant = classOfRaw(name) ?? 'any';
   const tests: TagTest[] = [];
   // any host, which metadata services and the like are not among

@@ -9,7 +9,11 @@ import { couldMatch, findRules, type RuleIndex } from './rule-index.ts';
 
 export type Outlook = 'allowed' | 'denied' | 'look';
 
-export function outlook(snapshot: Snapshot, to: Pick<Destination, 'address' | 'port' | 'names'>, transport: 'tcp' | 'udp'): Outlook {
+export function outlook(
+  snapshot: Snapshot,
+  to: Pick<Destination, 'address' | 'port' | 'names'>,
+  transport: 'tcp' | 'udp',
+): Outlook {
   const { deny, ceiling, namespace } = snapshot.enforced;
   const access: Access = {
     class: transport,

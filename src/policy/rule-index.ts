@@ -86,7 +86,7 @@ function tryName(index: RuleIndex, name: string, access: Access): boolean {
   const exact = index.byName.get(name);
   if (exact !== undefined && tryRules(index, exact, access)) return true;
   if (index.bySuffix.size === 0) return false;
-  for (let start = 0; ; ) {
+  for (let start = 0; ;) {
     const rules = index.bySuffix.get(start === 0 ? name : name.slice(start));
     if (rules !== undefined && tryRules(index, rules, access)) return true;
     const dot = name.indexOf('.', start);
@@ -111,11 +111,18 @@ function tryRules(index: RuleIndex, rules: readonly CompiledRule[], access: Acce
 }
 
 /** Whether `test` holds for a rule that names this host, with the pattern that does. */
-export function namesHost(index: RuleIndex, name: string, test: (rule: CompiledRule, pattern: string) => boolean): boolean {
+export function namesHost(
+  index: RuleIndex,
+  name: string,
+  test: (rule: CompiledRule, pattern: string) => boolean,
+): boolean {
   const tryAll = (rules: readonly CompiledRule[] | undefined): boolean =>
-    rules?.some((rule) => leavesIn(rule, name) && (rule.hosts?.some((host) => host.test(name) && test(rule, host.pattern)) ?? false)) ?? false;
+    rules?.some(
+      (rule) =>
+        leavesIn(rule, name) && (rule.hosts?.some((host) => host.test(name) && test(rule, host.pattern)) ?? false),
+    ) ?? false;
   if (tryAll(index.byName.get(name)) || tryAll(index.anyHost)) return true;
-  for (let start = 0; ; ) {
+  for (let start = 0; ;) {
     if (tryAll(index.bySuffix.get(name.slice(start)))) return true;
     const dot = name.indexOf('.', start);
     if (dot < 0) break;
@@ -130,8 +137,13 @@ function leavesIn(rule: CompiledRule, name: string): boolean {
 
 /** Whether any rule could let a connection to this place through, whatever is asked for on it. */
 export function couldMatch(index: RuleIndex, transport: 'tcp' | 'udp', address: Address, port: number): boolean {
-  const open = (rule: CompiledRule): boolean => portMatches(rule, port) && (rule.class === 'any' || contains(transport, rule.class));
-  return index.anywhere.some(open) || index.named.some(open) || index.byAddress[address.family].some(address, (rules) => rules.some(open));
+  const open = (rule: CompiledRule): boolean =>
+    portMatches(rule, port) && (rule.class === 'any' || contains(transport, rule.class));
+  return (
+    index.anywhere.some(open) ||
+    index.named.some(open) ||
+    index.byAddress[address.family].some(address, (rules) => rules.some(open))
+  );
 }
 
 /** A binary trie over prefixes: at most one step a bit. */

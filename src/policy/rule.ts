@@ -87,7 +87,9 @@ export function matchRule(rule: CompiledRule, access: Access, facts: AddressFact
   let match = matchClass(rule, access);
   if (match === NO || !portMatches(rule, access.destination.port)) return NO;
   const destination =
-    rule.source.effect === 'allow' ? matchAllowedDestination(rule, access, facts) : matchDeniedDestination(rule, access);
+    rule.source.effect === 'allow'
+      ? matchAllowedDestination(rule, access, facts)
+      : matchDeniedDestination(rule, access);
   if (destination === NO) return NO;
   if (destination < match) match = destination;
   for (const { tag, tests } of rule.tags) {
@@ -176,7 +178,9 @@ function matchDeniedDestination(rule: CompiledRule, access: Access): Match {
   }
   const carriesName = rule.class !== 'any' && specOf(rule.class).carriesName;
   // a tunnel's far end, a request in HTTP/2, a server's own choice where no name was sent: bound names do not tell
-  return carriesName && requestedName === undefined && access.doubt !== undefined && rule.hosts.length > 0 ? CANNOT_TELL : NO;
+  return carriesName && requestedName === undefined && access.doubt !== undefined && rule.hosts.length > 0
+    ? CANNOT_TELL
+    : NO;
 }
 
 function isExcepted(rule: CompiledRule, { destination }: Access): boolean {

@@ -16,6 +16,7 @@ import {
   closeDescriptor,
   hideFromTracers,
   installSeccompFilter,
+  keepDescriptorsAbove,
   limitInheritedCapabilities,
   listenSocket,
   localPortOf,
@@ -101,6 +102,8 @@ export function runInit(exit: (status: number) => never): void {
   }
 
   function start(): void {
+    // one that somebody left open may be a connection, or a daemon's socket
+    keepDescriptorsAbove(2);
     limitInheritedCapabilities(KEPT_CAPABILITIES);
     const filter = buildSeccompFilter(process.arch);
     if (filter === undefined) {

@@ -2,7 +2,17 @@
  * What the command sees of the file system: the host's, less what would be a way out that no packet filter sees
  * (sockets of daemons, raw devices, kernel settings). All of it in the box's own mount namespace.
  */
-import { closeSync, fstatSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { isatty } from 'node:tty';
 import { attachMount, cloneMount, makeReadOnly, mountAt, MS, SyscallError } from '../platform/io/libc.ts';
 
@@ -14,7 +24,6 @@ const DEVICES = [
   'random',
   'urandom',
   'tty',
-  'ptmx',
   'kvm',
   'fuse',
   'kfd',

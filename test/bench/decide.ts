@@ -16,7 +16,12 @@ const DECISIONS_PER_ROUND = 100_000;
 const ACCESSES = 256;
 
 export function measureDecide(): readonly { rules: number; ns: number }[] {
-  const cases = SIZES.map((rules) => ({ rules, snapshot: snapshotOf(rules), accesses: accessesFor(rules), times: [] as number[] }));
+  const cases = SIZES.map((rules) => ({
+    rules,
+    snapshot: snapshotOf(rules),
+    accesses: accessesFor(rules),
+    times: [] as number[],
+  }));
   // the first round warms up, and the sizes take turns: a busy moment of the machine meets all of them
   for (let round = 0; round <= ROUNDS; round += 1) {
     for (const { snapshot, accesses, times } of cases) {
@@ -43,7 +48,9 @@ function timeRound(snapshot: Snapshot, accesses: readonly Access[]): number {
 function snapshotOf(count: number): Snapshot {
   const policies: Policy[] = [];
   for (let first = 0; first < count; first += RULES_PER_POLICY) {
-    const rules = Array.from({ length: Math.min(RULES_PER_POLICY, count - first) }, (_, index) => ruleAt(first + index));
+    const rules = Array.from({ length: Math.min(RULES_PER_POLICY, count - first) }, (_, index) =>
+      ruleAt(first + index),
+    );
     policies.push({
       apiVersion: 'sallyport.dev/v1alpha1',
       kind: 'SecurityPolicy',

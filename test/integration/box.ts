@@ -5,6 +5,7 @@
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { VerdictRecord } from '../../src/report/record.ts';
 import { findProgram, SYSTEM_PATH } from './machine.ts';
 import { readLines, REPOSITORY, type Network } from './network.ts';
@@ -39,7 +40,10 @@ export interface Box {
   readonly run: (script: string, timeoutMs?: number) => Promise<Result>;
   /** Runs a Python program in the box, with PRELUDE before it; fails unless it ends well. Gives what it printed. */
   readonly python: (program: string, ...args: readonly string[]) => Promise<string>;
+  /** Those since the last `forget`. */
   readonly records: () => readonly VerdictRecord[];
+  /** What was recorded so far is another test's. */
+  readonly forget: () => Promise<void>;
   /** The first record that has all of `part`; records are written a little later than the access. */
   readonly record: (part: RecordPart) => Promise<VerdictRecord>;
   readonly close: () => Promise<void>;
@@ -82,6 +86,9 @@ def datagram(address, port, send, timeout=1):
             return s.recv(65536)
     return attempt(act)
 `;
+
+/** Records are written in batches, at the latest after 50 ms. */
+const RECORDED_WITHIN_MS = 80;
 
 let boxes = 0;
 
@@ -128,6 +135,7 @@ export async function openBox(network: Network, options: BoxOptions): Promise<Bo
   let onLine: ((line: string) => void) | undefined;
   createInterface({ input: stdout }).on('line', (line) => onLine?.(line));
   let scripts = 0;
+  let forgotten = 0;
 
   const box: Box = {
     running,
@@ -164,7 +172,11 @@ export async function openBox(network: Network, options: BoxOptions): Promise<Bo
       if (result.status !== 0) throw new Error(`python ended with ${result.status}: ${result.stderr}`);
       return result.stdout.trim();
     },
-    records: () => readLines<VerdictRecord>(log),
+    records: () => readLines<VerdictRecord>(log).slice(forgotten),
+    async forget() {
+      await sleep(RECORDED_WITHIN_MS);
+      forgotten = readLines(log).length;
+    },
     record: (part) =>
       until(`a record with ${JSON.stringify(part)}`, () => box.records().find((record) => hasPart(record, part))).catch(
         (error: unknown) => {

@@ -291,6 +291,8 @@ const ZONE = [
   both('attacker.test', ADDRESSES.attacker),
   `host-record=four.test,${ADDRESSES.origin[4]}`,
   `host-record=six.test,${ADDRESSES.origin[6]}`,
+  `host-record=four.sub.test,${ADDRESSES.origin[4]}`,
+  `host-record=six.sub.test,${ADDRESSES.origin[6]}`,
   `address=/wild.test/${ADDRESSES.origin[4]}`,
   // names that answer with what a name must not
   both('rebind-metadata.test', ADDRESSES.metadata),

@@ -40,6 +40,7 @@ const fn = {
   openTree: declare('long syscall(long, int, const char *, unsigned int)'),
   moveMount: declare('long syscall(long, int, const char *, int, const char *, unsigned int)'),
   mountSetattr: declare('long syscall(long, int, const char *, unsigned int, void *, size_t)'),
+  closeRange: declare('long syscall(long, unsigned int, unsigned int, unsigned int)'),
   seccomp: declare('long syscall(long, unsigned int, unsigned int, void *)'),
 };
 
@@ -322,11 +323,18 @@ export function makeReadOnly(path: string): void {
 
 // ── the process ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+const SYS_CLOSE_RANGE = 436;
 const PR = { SET_DUMPABLE: 4, CAPBSET_READ: 23, CAPBSET_DROP: 24, CAP_AMBIENT: 47, SET_NO_NEW_PRIVS: 38 } as const;
 
 /** Not dumpable: no process of the same user may look into or trace this one. */
 export function hideFromTracers(): void {
   check('prctl', fn.prctl(PR.SET_DUMPABLE, 0, 0, 0, 0));
+}
+
+/** No program that is started from now on inherits a descriptor above `last`, whoever left it open (Linux 5.11). */
+export function keepDescriptorsAbove(last: number): void {
+  const CLOSE_RANGE_CLOEXEC = 4;
+  check('close_range', fn.closeRange(SYS_CLOSE_RANGE, last + 1, 0xffffffff, CLOSE_RANGE_CLOEXEC));
 }
 
 /**

@@ -17,7 +17,25 @@ describe('a pattern of hosts', () => {
     expect(canonicalHostPattern(text)).toBe(expected);
   });
 
-  it.each(['', '***', '***.a', 'a**.test', '**a.test', '*..test', '.*', '*. test', '*.a:80', '*/a', '10.0.0.*', '10.*', '*.1', '1*.2', '192.0.2.1/24', '[*]', `*.${'a'.repeat(64)}`])('%j is none', (text) => {
+  it.each([
+    '',
+    '***',
+    '***.a',
+    'a**.test',
+    '**a.test',
+    '*..test',
+    '.*',
+    '*. test',
+    '*.a:80',
+    '*/a',
+    '10.0.0.*',
+    '10.*',
+    '*.1',
+    '1*.2',
+    '192.0.2.1/24',
+    '[*]',
+    `*.${'a'.repeat(64)}`,
+  ])('%j is none', (text) => {
     expect(canonicalHostPattern(text)).toBeUndefined();
   });
 });
@@ -33,7 +51,21 @@ describe('a pattern of URLs', () => {
     expect(parseUrlPattern(text)).toEqual(expected);
   });
 
-  it.each(['', 'a.test', 'http:/a.test', 'HTTP://a.test', 'ws://a.test', 'http://a.test:', 'http://a.test:65536', 'http://u:p@a.test', 'http://a.test/#x', 'http://a.test/?x', 'http://a.test/./x', 'http://[a.test]/', 'http://a.test/%2f'])('%j is none', (text) => {
+  it.each([
+    '',
+    'a.test',
+    'http:/a.test',
+    'HTTP://a.test',
+    'ws://a.test',
+    'http://a.test:',
+    'http://a.test:65536',
+    'http://u:p@a.test',
+    'http://a.test/#x',
+    'http://a.test/?x',
+    'http://a.test/./x',
+    'http://[a.test]/',
+    'http://a.test/%2f',
+  ])('%j is none', (text) => {
     expect(parseUrlPattern(text)).toBeUndefined();
   });
 });
@@ -49,7 +81,7 @@ it.each([
   ['/a/../b', false],
   ['/***', false],
   ['/%41', false],
-  ['/a%zz', true],
+  ['/a%zz', false],
   ['/a;b', false],
 ])('a pattern of paths: %s %s', (text, expected) => {
   expect(isPathPattern(text)).toBe(expected);

@@ -42,8 +42,8 @@ export function parseUrlPattern(text: string): UrlPattern | undefined {
 /** `*`, or a path as `canonicalPath` gives it, in which `*` and `**` may stand: what no request could match is refused. */
 export function isPathPattern(text: string): boolean {
   if (text === '*') return true;
-  const plain = /^\/[^?#;\\\s]*$/.test(text) && !text.includes('//') && !text.includes('***');
-  return plain && !/\/\.\.?(\/|$)/.test(text) && !/%[0-9a-f]{2}/i.test(text);
+  const plain = /^\/[^?#;%\\\s]*$/.test(text) && !text.includes('//') && !text.includes('***');
+  return plain && !/\/\.\.?(\/|$)/.test(text);
 }
 
 export interface ClusterNames {
@@ -56,7 +56,13 @@ export interface ClusterNames {
 /** `db` → `db.NAMESPACE.svc.DOMAIN`, `db.shop` and `db.shop.svc` likewise; also of patterns. `undefined` for what is no short name. */
 export function completeClusterName(pattern: string, { domain, namespace }: ClusterNames): string | undefined {
   const labels = pattern.split('.');
-  if (labels.length === 1) return labels[0] === '*' || labels[0] === '**' ? undefined : `${pattern}.${namespace}.svc.${domain}`;
+  if (labels.length === 1)
+    return labels[0] === '*' || labels[0] === '**' ? undefined : `${pattern}.${namespace}.svc.${domain}`;
   if (labels.length > 2 && labels.at(-1) === 'svc') return `${pattern}.${domain}`;
   return labels.length === 2 ? `${pattern}.svc.${domain}` : undefined;
+}
+
+/** A method of HTTP as it is sent; compared with case. */
+export function isMethod(text: string): boolean {
+  return /^[A-Z][A-Z-]{0,31}$/.test(text);
 }

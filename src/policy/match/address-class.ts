@@ -2,16 +2,34 @@
  * What kind of address a name answered with. An explicit list, not "not public": documentation ranges count as public,
  * because registries behind mirrors resolve to them.
  */
-import { addressFromBytes, addressToBytes, cidrContains, ipv4FromBits, parseCidr, type Address, type Cidr } from '../../platform/pure/address.ts';
+import {
+  addressFromBytes,
+  addressToBytes,
+  cidrContains,
+  ipv4FromBits,
+  parseCidr,
+  type Address,
+  type Cidr,
+} from '../../platform/pure/address.ts';
 
 /** `special`: never without the rule's own `cidrs`. `private`: for an exact name, not for a wildcard. */
 export type AddressClass = 'public' | 'private' | 'special';
 
 const SPECIAL = cidrs(
-  '0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4', '240.0.0.0/4',
+  '0.0.0.0/8',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
   // metadata and platform services outside link-local
-  '168.63.129.16/32', '100.100.100.200/32',
-  '::/128', '::1/128', 'fe80::/10', 'fec0::/10', 'ff00::/8', 'fd00:ec2::/32',
+  '168.63.129.16/32',
+  '100.100.100.200/32',
+  '::/128',
+  '::1/128',
+  'fe80::/10',
+  'fec0::/10',
+  'ff00::/8',
+  'fd00:ec2::/32',
 );
 const PRIVATE = cidrs('10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7');
 /** Prefixes that carry an IPv4 address in the last 32 bits: NAT64, its local form, and IPv4-compatible. */

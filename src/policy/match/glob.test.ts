@@ -55,7 +55,8 @@ describe.each([
 /** The plain meaning, by trying everything: exponential, for short texts only. */
 function matches(pattern: string, value: string, stop: string, least: 0 | 1): boolean {
   if (pattern === '') return value === '';
-  if (!pattern.startsWith('*')) return value.startsWith(pattern.charAt(0)) && matches(pattern.slice(1), value.slice(1), stop, least);
+  if (!pattern.startsWith('*'))
+    return value.startsWith(pattern.charAt(0)) && matches(pattern.slice(1), value.slice(1), stop, least);
   const double = pattern.startsWith('**');
   const rest = pattern.slice(double ? 2 : 1);
   for (let length = 0; length <= value.length; length += 1) {
@@ -71,7 +72,9 @@ describe('a glob means what trying everything finds', () => {
   const letters = fc.constantFrom('a', 'b', '/', '.');
 
   it('for paths', () => {
-    const pattern = fc.array(fc.oneof(letters, fc.constantFrom('*', '**')), { maxLength: 7 }).map((parts) => `/${parts.join('')}`);
+    const pattern = fc
+      .array(fc.oneof(letters, fc.constantFrom('*', '**')), { maxLength: 7 })
+      .map((parts) => `/${parts.join('')}`);
     const value = fc.array(letters, { maxLength: 9 }).map((parts) => `/${parts.join('')}`);
     const single = pattern.filter((text) => !text.includes('***'));
     fc.assert(
@@ -84,7 +87,10 @@ describe('a glob means what trying everything finds', () => {
 
   it('for hosts', () => {
     const label = fc.constantFrom('a', 'b', 'ab');
-    const glob = fc.array(fc.oneof(label, fc.constantFrom('*', '**', 'a*', '*b', 'a*b')), { minLength: 1, maxLength: 4 });
+    const glob = fc.array(fc.oneof(label, fc.constantFrom('*', '**', 'a*', '*b', 'a*b')), {
+      minLength: 1,
+      maxLength: 4,
+    });
     const name = fc.array(fc.oneof(label, fc.constantFrom('axb', 'ba')), { minLength: 1, maxLength: 5 });
     fc.assert(
       fc.property(glob, name, (labels, value) => {
@@ -92,17 +98,32 @@ describe('a glob means what trying everything finds', () => {
         const expected = pattern === '*' || matches(pattern, value.join('.'), '.', 1);
         expect(compileHostGlob(pattern)(value.join('.'))).toBe(expected);
         // what the index finds rules by
-        if (expected) expect(`.${value.join('.')}`.endsWith(literalSuffix(pattern) === '' ? '' : `.${literalSuffix(pattern)}`)).toBe(true);
+        if (expected)
+          expect(
+            `.${value.join('.')}`.endsWith(literalSuffix(pattern) === '' ? '' : `.${literalSuffix(pattern)}`),
+          ).toBe(true);
       }),
       SEED,
     );
   });
 });
 
-it.each(['*.a.test', '**.a.test', 'x-*.a.test', 'a.*.test', '*', '**', 'a.test', 'a.b*'])('the literal end of %s', (pattern) => {
-  const ends = { '*.a.test': 'a.test', '**.a.test': 'a.test', 'x-*.a.test': 'a.test', 'a.*.test': 'test', '*': '', '**': '', 'a.test': 'a.test', 'a.b*': '' };
-  expect(literalSuffix(pattern)).toBe(ends[pattern as keyof typeof ends]);
-});
+it.each(['*.a.test', '**.a.test', 'x-*.a.test', 'a.*.test', '*', '**', 'a.test', 'a.b*'])(
+  'the literal end of %s',
+  (pattern) => {
+    const ends = {
+      '*.a.test': 'a.test',
+      '**.a.test': 'a.test',
+      'x-*.a.test': 'a.test',
+      'a.*.test': 'test',
+      '*': '',
+      '**': '',
+      'a.test': 'a.test',
+      'a.b*': '',
+    };
+    expect(literalSuffix(pattern)).toBe(ends[pattern as keyof typeof ends]);
+  },
+);
 
 describe('the time of a glob grows with the value, whatever it says', () => {
   /** The least of several, in milliseconds: what else the machine does is left out. */

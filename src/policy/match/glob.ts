@@ -34,7 +34,8 @@ export function compileHostGlob(pattern: string): Test {
   // one label, starred as a whole: `*.example.com`
   if (pattern.startsWith('*.') && !pattern.includes('*', 1)) {
     const suffix = pattern.slice(1);
-    return (value) => value.endsWith(suffix) && value.length > suffix.length && !value.slice(0, -suffix.length).includes('.');
+    return (value) =>
+      value.endsWith(suffix) && value.length > suffix.length && !value.slice(0, -suffix.length).includes('.');
   }
   if (pattern.startsWith('**.') && !pattern.includes('*', 2)) {
     const suffix = pattern.slice(2);

@@ -23,7 +23,8 @@ results = {}
 
 
 def call(number, *args):
-    result = libc.syscall(number, *args)
+    # the seventh argument of syscall() lies on the stack, where a C int would leave its upper half to chance
+    result = libc.syscall(number, *(ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args))
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
@@ -114,6 +115,8 @@ for path in [
         attempt('write ' + path, lambda: open_for_writing(path))
 if os.path.exists('/proc/kcore'):
     results['kcore is a device'] = stat.S_ISCHR(os.stat('/proc/kcore').st_mode)
+for path in ['/proc/sys', '/sys']:
+    results[path + ' is read-only'] = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 attempt('make a file in /sys', lambda: os.mkdir('/sys/fs/cgroup/sallyport-test'))
 
 # ── mounts, devices, namespaces ─────────────────────────────────────────────────────────────────────────────────────
@@ -214,12 +217,29 @@ def in_network_namespace():
     return {'made': made, 'connect': outcome(lambda: socket.create_connection(('198.18.0.1', 9), 2))}
 
 
+def in_pid_namespace():
+    """Root's user id is what opens most of /proc/sys, capabilities or not: a fresh /proc would be enough."""
+    made = outcome(lambda: call(UNSHARE, NEWUSER | NEWNS | NEWPID))
+    if made != 'done':
+        return {'made': made}
+
+    def look():
+        found = {'a new /proc': outcome(lambda: mount('proc', '/mnt', 'proc', 0))}
+        if found['a new /proc'] == 'done':
+            found['core_pattern'] = outcome(lambda: open_for_writing('/mnt/sys/kernel/core_pattern'))
+        return found
+
+    return {'made': made, **in_child(look)}
+
+
+results['in a PID namespace'] = in_child(in_pid_namespace)
 results['in a network namespace'] = in_child(in_network_namespace)
 
 # ── the first process of the box ────────────────────────────────────────────────────────────────────────────────────
 attempt('ptrace of process 1', lambda: call(PTRACE, 0x4206, 1, 0, 0))  # PTRACE_SEIZE
 attempt('memory of process 1', lambda: open('/proc/1/mem', 'r+b'))
-attempt('descriptors of process 1', lambda: os.listdir('/proc/1/fd'))
+for number in range(8):
+    attempt('descriptor %d of process 1' % number, lambda: os.readlink('/proc/1/fd/%d' % number))
 attempt('root of process 1', lambda: os.listdir('/proc/1/root/'))
 attempt('working directory of process 1', lambda: os.listdir('/proc/1/cwd/'))
 attempt('environment of process 1', lambda: open('/proc/1/environ', 'rb').read(1))
@@ -286,7 +306,11 @@ attempt('io_uring', lambda: call(IO_URING_SETUP, 8, ctypes.create_string_buffer(
 controller, terminal = os.openpty()
 attempt('TIOCSTI', lambda: fcntl.ioctl(terminal, 0x5412, b'x'))
 attempt('TIOCLINUX', lambda: fcntl.ioctl(terminal, 0x541C, b'\x03'))
-attempt('nft', lambda: check(-(subprocess.run(['nft', 'list', 'ruleset'], capture_output=True).returncode == 0 and 0 or 1)))
+results['packet filter'] = {
+    program[0]: subprocess.run(program, capture_output=True).returncode
+    for program in [['nft', 'list', 'ruleset'], ['nft', 'flush', 'ruleset'], ['iptables', '-F'], ['ip', 'route', 'flush', 'table', 'all']]
+    if any(os.path.exists(folder + '/' + program[0]) for folder in ['/usr/sbin', '/sbin', '/usr/bin'])
+}
 
 
 def by_int80():

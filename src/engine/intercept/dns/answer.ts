@@ -13,6 +13,9 @@ export const EDE_PROHIBITED = 18;
 const QUESTION_POINTER = Buffer.from([0xc0, HEADER]);
 const MAX_TCP = 65_535;
 const MAX_EXTENDED_TEXT = 300;
+const OPT_HEAD = 11;
+/** Option code, its length, and the code of the extended error. */
+const OPTION_HEAD = 6;
 
 export function buildAnswer(
   query: Query,
@@ -23,7 +26,7 @@ export function buildAnswer(
   extended?: ExtendedError,
 ): Buffer {
   const limit = transport === 'tcp' ? MAX_TCP : (query.ednsSize ?? 512);
-  const edns = query.ednsSize === undefined ? [] : [encodeOpt(extended)];
+  const edns = query.ednsSize === undefined ? [] : [encodeOpt(extended, limit - HEADER - query.question.length)];
   const records = [...answers.map((record) => encodeRecord(record, query.name))];
   const negatives = authority.map((record) => encodeRecord(record, query.name));
   const size = HEADER + query.question.length + length(records) + length(negatives) + length(edns);
@@ -60,15 +63,17 @@ function encodeRecord({ name, type, ttl, data }: ResourceRecord, asked: string):
   return Buffer.concat([name === asked ? QUESTION_POINTER : encodeName(name), fixed, data]);
 }
 
-function encodeOpt(extended: ExtendedError | undefined): Buffer {
-  const text = Buffer.from(extended?.text.slice(0, MAX_EXTENDED_TEXT) ?? '');
-  const option = extended === undefined ? Buffer.alloc(0) : Buffer.alloc(6);
+/** No larger than `limit`: a refusal that is cut would be asked for again over TCP, and refused there again. */
+function encodeOpt(extended: ExtendedError | undefined, limit: number): Buffer {
+  const whole = Buffer.from(extended?.text.slice(0, MAX_EXTENDED_TEXT) ?? '');
+  const text = OPT_HEAD + OPTION_HEAD + whole.length <= limit ? whole : Buffer.alloc(0);
+  const option = Buffer.alloc(extended === undefined ? 0 : OPTION_HEAD);
   if (extended !== undefined) {
     option.writeUInt16BE(15, 0);
     option.writeUInt16BE(2 + text.length, 2);
     option.writeUInt16BE(extended.code, 4);
   }
-  const head = Buffer.alloc(11);
+  const head = Buffer.alloc(OPT_HEAD);
   head.writeUInt16BE(TYPES['OPT'] ?? 0, 1);
   head.writeUInt16BE(1232, 3);
   head.writeUInt16BE(option.length + text.length, 9);

@@ -8,13 +8,15 @@ import type dgram from 'node:dgram';
 import type net from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { Endpoint } from '../../../platform/pure/endpoint.ts';
-import { encodeQuery, parseAnswer, RCODE, type Message } from './wire.ts';
+import { encodeQuery, parseAnswer, RCODE, TYPES, type Message } from './wire.ts';
 
 export interface DnsClientParts {
   readonly resolvers: readonly Endpoint[];
   readonly openUdp: (family: 4 | 6) => dgram.Socket;
   readonly connectTcp: (to: Endpoint) => net.Socket;
   readonly nowMs?: () => number;
+  /** How long one server is waited for. */
+  readonly tryMs?: number;
 }
 
 export interface DnsClient {
@@ -25,6 +27,9 @@ export interface DnsClient {
 const TRY_MS = 2_000;
 const ROUNDS = 2;
 const MAX_CACHED = 4_096;
+const MAX_CACHED_BYTES = 4 * 1024 * 1024;
+/** What a cached record costs beside its data, about. */
+const RECORD_BYTES = 200;
 const MAX_TTL_MS = 300_000;
 const NEGATIVE_TTL_MS = 5_000;
 
@@ -35,7 +40,14 @@ interface Cached {
 
 export function createDnsClient(parts: DnsClientParts): DnsClient {
   const nowMs = parts.nowMs ?? Date.now;
-  const cache = new LRUCache<string, Cached>({ max: MAX_CACHED });
+  const tryMs = parts.tryMs ?? TRY_MS;
+  const cache = new LRUCache<string, Cached>({
+    max: MAX_CACHED,
+    maxSize: MAX_CACHED_BYTES,
+    sizeCalculation: sizeOf,
+    perf: { now: nowMs },
+    ttlResolution: 0,
+  });
   const asking = new Map<string, Promise<Message>>();
   /** The server that answered last is asked first. */
   let preferred = 0;
@@ -51,7 +63,7 @@ export function createDnsClient(parts: DnsClientParts): DnsClient {
         let message = await askByUdp(server, name, type);
         if (message.truncated) message = await askByTcp(server, name, type);
         // a server in trouble: perhaps another is not
-        if (message.rcode === RCODE.SERVFAIL || message.rcode === RCODE.REFUSED) {
+        if (message.rcode !== RCODE.NOERROR && message.rcode !== RCODE.NXDOMAIN) {
           last = message;
           continue;
         }
@@ -68,60 +80,60 @@ export function createDnsClient(parts: DnsClientParts): DnsClient {
   function askByUdp(server: Endpoint, name: string, type: number): Promise<Message> {
     const id = randomInt(0x10000);
     const socket = parts.openUdp(server.address.family);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        settle(() => {
-          reject(new Error('the DNS server did not answer'));
-        });
-      }, TRY_MS);
-      function settle(act: () => void): void {
-        clearTimeout(timer);
-        socket.removeAllListeners('message');
-        socket.close();
-        act();
-      }
-      socket.once('error', (error) => {
-        settle(() => {
-          reject(error);
-        });
-      });
-      socket.on('message', (bytes) => {
-        const message = parseAnswer(bytes);
-        // somebody guessing, or a late answer: the right one may still come
-        if (message === undefined || !answers(message, id, name, type)) return;
-        settle(() => {
-          resolve(message);
-        });
-      });
-      // connected: the kernel takes datagrams of that server only
-      socket.connect(server.port, server.address.text, () => {
-        socket.send(encodeQuery(id, name, type));
-      });
+    const { promise, resolve, reject } = Promise.withResolvers<Message>();
+    const timer = rejectInTime(reject);
+    socket.on('error', reject);
+    socket.on('message', (bytes) => {
+      const message = parseAnswer(bytes);
+      // else somebody guessing, or a late answer: the right one may still come
+      if (message !== undefined && answers(message, id, name, type)) resolve(message);
+    });
+    const sent = (error?: Error | null): void => {
+      if (error instanceof Error) reject(error);
+    };
+    // connected: the kernel takes datagrams of that server only. A failure comes to the callback, not as an event
+    socket.connect(server.port, server.address.text, (error?: Error) => {
+      if (error instanceof Error) reject(error);
+      else socket.send(encodeQuery(id, name, type), sent);
+    });
+    return promise.finally(() => {
+      clearTimeout(timer);
+      socket.close();
     });
   }
 
   function askByTcp(server: Endpoint, name: string, type: number): Promise<Message> {
     const id = randomInt(0x10000);
     const socket = parts.connectTcp(server);
-    return new Promise((resolve, reject) => {
-      const query = encodeQuery(id, name, type);
-      const prefix = Buffer.alloc(2);
-      prefix.writeUInt16BE(query.length);
-      let received = Buffer.alloc(0);
-      socket.setTimeout(TRY_MS, () => socket.destroy(new Error('the DNS server did not answer')));
-      socket.on('error', reject);
-      socket.on('close', () => {
-        reject(new Error('the DNS server closed'));
-      });
-      socket.on('data', (bytes) => {
-        received = Buffer.concat([received, bytes]);
-        if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
-        const message = parseAnswer(received.subarray(2, 2 + received.readUInt16BE(0)));
-        if (message !== undefined && answers(message, id, name, type)) resolve(message);
-        socket.destroy();
-      });
-      socket.write(Buffer.concat([prefix, query]));
+    const { promise, resolve, reject } = Promise.withResolvers<Message>();
+    // for the whole of it: a server that drips holds nobody up
+    const timer = rejectInTime(reject);
+    const query = encodeQuery(id, name, type);
+    const prefix = Buffer.alloc(2);
+    prefix.writeUInt16BE(query.length);
+    let received = Buffer.alloc(0);
+    socket.on('error', reject);
+    socket.on('close', () => {
+      reject(new Error('the DNS server closed'));
     });
+    socket.on('data', (bytes) => {
+      received = Buffer.concat([received, bytes]);
+      if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
+      const message = parseAnswer(received.subarray(2, 2 + received.readUInt16BE(0)));
+      if (message !== undefined && !message.truncated && answers(message, id, name, type)) resolve(message);
+      else reject(new Error('the DNS server answered something else'));
+    });
+    socket.write(Buffer.concat([prefix, query]));
+    return promise.finally(() => {
+      clearTimeout(timer);
+      socket.destroy();
+    });
+  }
+
+  function rejectInTime(reject: (error: Error) => void): NodeJS.Timeout {
+    return setTimeout(() => {
+      reject(new Error('the DNS server did not answer'));
+    }, tryMs);
   }
 
   return {
@@ -149,10 +161,15 @@ function answers(message: Message, id: number, name: string, type: number): bool
   return message.id === id && message.question.name === name && message.question.type === type;
 }
 
-function keepMs(message: Message): number {
-  if (message.rcode !== RCODE.NOERROR && message.rcode !== RCODE.NXDOMAIN) return 0;
-  if (message.answers.length === 0) return NEGATIVE_TTL_MS;
-  return Math.min(MAX_TTL_MS, ...message.answers.map((record) => record.ttl * 1000));
+function keepMs({ rcode, question, answers: records }: Message): number {
+  if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return 0;
+  // an alias that ends nowhere is as negative as nothing at all
+  const positive = records.some(({ type }) => type === question.type || question.type === TYPES['ANY']);
+  return Math.min(positive ? MAX_TTL_MS : NEGATIVE_TTL_MS, ...records.map((record) => record.ttl * 1000));
+}
+
+function sizeOf({ message }: Cached): number {
+  return message.answers.reduce((sum, { data }) => sum + RECORD_BYTES + data.length, RECORD_BYTES);
 }
 
 function aged({ message, storedMs }: Cached, now: number): Message {

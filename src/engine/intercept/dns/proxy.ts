@@ -10,7 +10,7 @@ import type { Bindings } from '../../bindings.ts';
 import type { Judge, OriginalDestination } from '../../judge.ts';
 import { buildAnswer, buildFormatError, EDE_PROHIBITED } from './answer.ts';
 import type { DnsClient } from './client.ts';
-import { parseQuery, type Query } from './query.ts';
+import { parseQuery, type ParsedQuery, type Query } from './query.ts';
 import { sanitizeAnswer } from './sanitize.ts';
 import { encodeName, RCODE, typeName, TYPES, type ResourceRecord } from './wire.ts';
 
@@ -48,6 +48,20 @@ export function createDnsProxy(parts: DnsProxyParts): DnsProxy {
     original: OriginalDestination,
   ): Promise<Buffer | undefined> {
     const parsed = parseQuery(bytes);
+    try {
+      return await answerParsed(bytes, parsed, transport, original);
+    } catch {
+      count('failed');
+      return parsed.ok ? buildAnswer(parsed.query, transport, RCODE.SERVFAIL) : undefined;
+    }
+  }
+
+  async function answerParsed(
+    bytes: Buffer,
+    parsed: ParsedQuery,
+    transport: Transport,
+    original: OriginalDestination,
+  ): Promise<Buffer | undefined> {
     if (!parsed.ok) {
       count('malformed');
       judge(
@@ -91,9 +105,6 @@ export function createDnsProxy(parts: DnsProxyParts): DnsProxy {
     pending += 1;
     try {
       return await forward(query, transport);
-    } catch {
-      count('failed');
-      return buildAnswer(query, transport, RCODE.SERVFAIL);
     } finally {
       pending -= 1;
     }
@@ -114,7 +125,8 @@ export function createDnsProxy(parts: DnsProxyParts): DnsProxy {
     const clean = sanitizeAnswer(message, (address) => mayAnswer(query.name, address));
     if (clean.addresses.length > 0) bindings.bind(query.name, clean.addresses, clean.ttl);
     count('forwarded');
-    if (clean.refused > 0 && clean.addresses.length === 0 && query.type !== TYPES['HTTPS']) {
+    const isForAddress = query.type === TYPES['A'] || query.type === TYPES['AAAA'];
+    if (isForAddress && clean.refused > 0 && clean.addresses.length === 0) {
       const text = `${query.name} answers with an address that its rule does not permit: add the range to the rule’s cidrs if it is meant`;
       return buildAnswer(query, transport, RCODE.NXDOMAIN, [], [], { code: EDE_PROHIBITED, text });
     }
@@ -157,6 +169,8 @@ function addressOfPointer(name: string): Address | undefined {
 
 const IDLE_MS = 30_000;
 const MAX_QUEUED_BYTES = 256 * 1024;
+/** Queries of one connection that wait for their answers; beyond them it is not read from. */
+const MAX_IN_FLIGHT = 100;
 
 /** DNS over TCP (RFC 7766): queries with their lengths before them, answered as they come to be, not in their order. */
 export function openDnsConversation(proxy: DnsProxy, original: OriginalDestination, socket: net.Socket): void {
@@ -166,7 +180,15 @@ export function openDnsConversation(proxy: DnsProxy, original: OriginalDestinati
   socket.setTimeout(IDLE_MS, () => socket.destroy());
   socket.on('data', (bytes: Buffer) => {
     received = received.length === 0 ? bytes : Buffer.concat([received, bytes]);
-    while (received.length >= 2) {
+    takeQueries();
+  });
+  socket.on('end', () => {
+    ended = true;
+    endWhenDone();
+  });
+
+  function takeQueries(): void {
+    while (received.length >= 2 && inFlight < MAX_IN_FLIGHT && !socket.destroyed) {
       const size = received.readUInt16BE(0);
       if (size === 0) {
         socket.resetAndDestroy();
@@ -176,22 +198,27 @@ export function openDnsConversation(proxy: DnsProxy, original: OriginalDestinati
       const query = Buffer.from(received.subarray(2, 2 + size));
       received = received.subarray(2 + size);
       inFlight += 1;
-      void proxy.answer(query, 'tcp', original).then((reply) => {
-        inFlight -= 1;
-        if (socket.destroyed) return;
-        if (reply === undefined || socket.writableLength > MAX_QUEUED_BYTES) {
-          socket.resetAndDestroy();
-          return;
-        }
-        const prefix = Buffer.alloc(2);
-        prefix.writeUInt16BE(reply.length);
-        socket.write(Buffer.concat([prefix, reply]));
-        if (ended && inFlight === 0) socket.end();
-      });
+      void proxy.answer(query, 'tcp', original).then(sendReply);
     }
-  });
-  socket.on('end', () => {
-    ended = true;
-    if (inFlight === 0) socket.end();
-  });
+    if (inFlight < MAX_IN_FLIGHT) socket.resume();
+    else socket.pause();
+  }
+
+  function sendReply(reply: Buffer | undefined): void {
+    inFlight -= 1;
+    if (socket.destroyed) return;
+    if (reply === undefined || socket.writableLength > MAX_QUEUED_BYTES) {
+      socket.resetAndDestroy();
+      return;
+    }
+    const prefix = Buffer.alloc(2);
+    prefix.writeUInt16BE(reply.length);
+    socket.write(Buffer.concat([prefix, reply]));
+    takeQueries();
+    endWhenDone();
+  }
+
+  function endWhenDone(): void {
+    if (ended && inFlight === 0) socket.end();
+  }
 }

@@ -19,6 +19,10 @@ export interface Query {
 export type ParsedQuery =
   { readonly ok: true; readonly query: Query } | { readonly ok: false; readonly reason: string };
 
+const MIN_EDNS_SIZE = 512;
+/** A datagram of the 65,535 that some clients offer cannot be sent at all. */
+const MAX_EDNS_SIZE = 4096;
+
 export function parseQuery(bytes: Buffer): ParsedQuery {
   const no = (reason: string): ParsedQuery => ({ ok: false, reason });
   if (bytes.length < HEADER) return no('shorter than a header');
@@ -41,7 +45,7 @@ export function parseQuery(bytes: Buffer): ParsedQuery {
     if (end + 11 > bytes.length || bytes[end] !== 0 || bytes.readUInt16BE(end + 1) !== TYPES['OPT'])
       return no('an additional record that is no OPT');
     if (bytes[end + 6] !== 0) return no('another version of EDNS than 0');
-    ednsSize = Math.max(512, bytes.readUInt16BE(end + 3));
+    ednsSize = Math.min(MAX_EDNS_SIZE, Math.max(MIN_EDNS_SIZE, bytes.readUInt16BE(end + 3)));
     // options may be anything: they go nowhere
     end += 11 + bytes.readUInt16BE(end + 9);
   }

@@ -17,7 +17,7 @@ export interface SanitizedAnswer {
 
 const MAX_CHAIN = 16;
 const MAX_RECORDS = 1_000;
-const SVC_PARAM = { ipv4hint: 4, ech: 5, ipv6hint: 6 } as const;
+const SVC_PARAM = { mandatory: 0, ipv4hint: 4, ech: 5, ipv6hint: 6 } as const;
 
 export function sanitizeAnswer(message: Message, mayAnswer: (address: Address) => boolean): SanitizedAnswer {
   const { type } = message.question;
@@ -46,7 +46,8 @@ export function sanitizeAnswer(message: Message, mayAnswer: (address: Address) =
     if (record.name !== owner || (record.type !== type && type !== TYPES['ANY']) || records.length >= MAX_RECORDS)
       continue;
     if (record.type === TYPES['A'] || record.type === TYPES['AAAA']) {
-      if (admit(addressFromBytes(record.data))) records.push(record);
+      const size = record.type === TYPES['A'] ? 4 : 16;
+      if (record.data.length === size && admit(addressFromBytes(record.data))) records.push(record);
     } else if (record.type === TYPES['HTTPS'] || record.type === TYPES['SVCB']) {
       const cleaned = cleanServiceBinding(record.data, admit);
       if (cleaned !== undefined) records.push({ ...record, data: cleaned });
@@ -56,27 +57,37 @@ export function sanitizeAnswer(message: Message, mayAnswer: (address: Address) =
   return { records, addresses, ttl, refused };
 }
 
-/** RFC 9460 §2.2: priority, target, then parameters in the order of their keys. `undefined` for what is not that. */
+/**
+ * RFC 9460 §2.2: priority, target, then parameters in the order of their keys. `undefined` for what is not that, and for
+ * a record that insists on a parameter that was taken out: clients would call it malformed, and all its neighbours with it.
+ */
 function cleanServiceBinding(data: Buffer, admit: (address: Address | undefined) => boolean): Buffer | undefined {
   if (data.length < 3) return undefined;
   const target = readName(data, 2, false);
   if (target === undefined) return undefined;
   const parts = [data.subarray(0, target.end)];
+  const removed = new Set<number>();
+  const mandatory: number[] = [];
   for (let at = target.end; at < data.length;) {
     if (at + 4 > data.length) return undefined;
     const key = data.readUInt16BE(at);
     const end = at + 4 + data.readUInt16BE(at + 2);
     if (end > data.length) return undefined;
+    if (key === SVC_PARAM.mandatory) {
+      for (let from = at + 4; from + 2 <= end; from += 2) mandatory.push(data.readUInt16BE(from));
+    }
     if (key === SVC_PARAM.ipv4hint || key === SVC_PARAM.ipv6hint) {
       const kept = hintedAddresses(data.subarray(at + 4, end), key === SVC_PARAM.ipv4hint ? 4 : 16).filter(admit);
       if (kept.length > 0)
         parts.push(
           encodeParameter(key, Buffer.concat(kept.flatMap((address) => (address ? [addressToBytes(address)] : [])))),
         );
-    } else if (key !== SVC_PARAM.ech) parts.push(data.subarray(at, end));
+      else removed.add(key);
+    } else if (key === SVC_PARAM.ech) removed.add(key);
+    else parts.push(data.subarray(at, end));
     at = end;
   }
-  return Buffer.concat(parts);
+  return mandatory.some((key) => removed.has(key)) ? undefined : Buffer.concat(parts);
 }
 
 function hintedAddresses(bytes: Buffer, size: 4 | 16): (Address | undefined)[] {

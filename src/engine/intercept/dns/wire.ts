@@ -166,7 +166,8 @@ function readRecord(bytes: Buffer, start: number, afterName: number, end: number
   if (owner === undefined || bytes.readUInt16BE(afterName + 2) !== CLASS_IN) return undefined;
   const ttl = bytes.readUInt32BE(afterName + 4);
   const data = expandData(bytes, type, afterName + 10, end);
-  return data && { name: owner.name, type, ttl: Math.min(ttl, 0x7fffffff), data };
+  // RFC 2181 §8: a TTL with its top bit set is zero
+  return data && { name: owner.name, type, ttl: ttl > 0x7fffffff ? 0 : ttl, data };
 }
 
 /** How many bytes stand before the names of a type's data, and how many names there are. */
