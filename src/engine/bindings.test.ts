@@ -54,7 +54,7 @@ describe('bindings', () => {
   });
 
   it('are bounded: by address, the oldest first, and by name', () => {
-    const bindings = createBindings(() => 0, { names: 2, addressesPerName: 3 });
+    const bindings = createBindings(() => 0, { names: 2, addressesPerName: 3, pairs: 100 });
     for (let index = 1; index <= 5; index += 1) bindings.bind('many.test', [address(`192.0.2.${index}`)], 60);
     expect([1, 2, 3, 4, 5].map((index) => bindings.namesOf(address(`192.0.2.${index}`)).length)).toEqual([
       0, 0, 1, 1, 1,

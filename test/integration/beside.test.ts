@@ -251,10 +251,12 @@ describe.each(PEOPLE)('beside the network, as $name', (person) => {
       expect(read(`enter ${kind} of process 1`)).toMatch(REFUSED);
     });
 
-    it.runIf(person === ROOT)('refuses root a network or mount namespace with its own capabilities', () => {
-      expect(read('unshare the network')).toBe('EPERM');
-      expect(read('unshare mounts')).toBe('EPERM');
-    });
+    if (person === ROOT) {
+      it('refuses a network or mount namespace made with its own capabilities', () => {
+        expect(read('unshare the network')).toBe('EPERM');
+        expect(read('unshare mounts')).toBe('EPERM');
+      });
+    }
 
     it.each([
       'umount /proc/sys',
@@ -400,9 +402,7 @@ describe.each(PEOPLE)('beside the network, as $name', (person) => {
   });
 });
 
-interface Results {
-  readonly [name: string]: unknown;
-}
+type Results = Readonly<Record<string, unknown>>;
 
 function setFileCapabilities(path: string, hex: string): void {
   const script = `import os,sys; os.setxattr(sys.argv[1], 'security.capability', bytes.fromhex(sys.argv[2]))`;
@@ -459,7 +459,7 @@ function listFolder(path: string): string[] {
 /** What of the host the box must leave as it was. */
 function hostState(): { readonly mounts: string[]; readonly rules: string; readonly links: string } {
   const said = (name: string, ...args: string[]): string =>
-    spawnSync(findProgram(name) ?? name, args).stdout?.toString() ?? '';
+    spawnSync(findProgram(name) ?? name, args).stdout.toString();
   return {
     // other mounts may come and go meanwhile: those that are ours say so
     mounts: readFileSync('/proc/self/mountinfo', 'utf8')

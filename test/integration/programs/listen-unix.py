@@ -18,6 +18,7 @@ def accept(path, server):
     while True:
         client, _ = server.accept()
         print(path, flush=True)
+        client.recv(16)
         client.close()
 
 
