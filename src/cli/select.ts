@@ -27,7 +27,7 @@ export function selectPolicies(policies: readonly Policy[], labels: Labels): Sel
 }
 
 /** As Kubernetes has it: all of matchLabels and all of matchExpressions; an empty selector selects all. */
-export function selects(policy: Policy, labels: Labels): boolean {
+function selects(policy: Policy, labels: Labels): boolean {
   const { matchLabels = {}, matchExpressions = [] } = policy.spec.podSelector;
   return (
     Object.entries(matchLabels).every(([key, value]) => valueOf(labels, key) === value) &&

@@ -65,6 +65,51 @@ describe('bindings', () => {
     expect(bindings.namesOf(address('192.0.2.9'))).toEqual(['b.test', 'c.test']);
   });
 
+  it('are bounded in all: the names seen longest ago give way', () => {
+    const bindings = createBindings(() => 0, { names: 100, addressesPerName: 3, pairs: 4 });
+    const seen = (name: string, ...hosts: number[]): void => {
+      bindings.bind(
+        name,
+        hosts.map((host) => address(`192.0.2.${host}`)),
+        60,
+      );
+    };
+    const known = (): number[] =>
+      [1, 2, 3, 4, 5, 6].filter((host) => bindings.namesOf(address(`192.0.2.${host}`)).length > 0);
+    seen('a.test', 1, 2);
+    seen('b.test', 3);
+    seen('a.test', 1);
+    seen('c.test', 4);
+    expect(known()).toEqual([1, 2, 3, 4]);
+    seen('d.test', 5);
+    expect(known()).toEqual([1, 2, 4, 5]);
+    seen('d.test', 6);
+    expect(known()).toEqual([4, 5, 6]);
+  });
+
+  it('have room again for what has ended', () => {
+    let now = 0;
+    const bindings = createBindings(() => now, { names: 100, addressesPerName: 3, pairs: 2 });
+    bindings.bind('a.test', [address('192.0.2.1')], 0);
+    bindings.bind('b.test', [address('192.0.2.2')], 7200);
+    now = HOUR;
+    expect(bindings.namesOf(address('192.0.2.1'))).toEqual([]);
+    bindings.bind('c.test', [address('192.0.2.3')], 0);
+    expect(bindings.namesOf(address('192.0.2.2'))).toEqual(['b.test']);
+    expect(bindings.namesOf(address('192.0.2.3'))).toEqual(['c.test']);
+  });
+
+  it('that were given and not answered are never driven out', () => {
+    const bindings = createBindings(() => 0, { names: 2, addressesPerName: 1, pairs: 2 });
+    bindings.bind('host.test', [address('192.0.2.1'), address('192.0.2.2')], Number.POSITIVE_INFINITY);
+    // the same name and address in an answer, too
+    bindings.bind('host.test', [address('192.0.2.1')], 60);
+    for (let index = 0; index < 9; index += 1) bindings.bind(`n${index}.test`, [address('192.0.2.9')], 60);
+    expect(bindings.namesOf(address('192.0.2.1'))).toEqual(['host.test']);
+    expect(bindings.namesOf(address('192.0.2.2'))).toEqual(['host.test']);
+    expect(bindings.namesOf(address('192.0.2.9'))).toEqual(['n7.test', 'n8.test']);
+  });
+
   it('outlive a restart, less what has ended', () => {
     let now = 0;
     const before = createBindings(() => now);

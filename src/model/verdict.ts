@@ -42,4 +42,8 @@ export interface Judgement {
 /** `enforced` is what happens; `shadow` what would, were the Notify policies enforced too. A violation: either of them denies. */
 export type Verdict =
   | { readonly enforced: Judgement & { readonly effect: 'allow' }; readonly shadow: Judgement; readonly permit: Permit }
-  | { readonly enforced: Judgement & { readonly effect: 'deny' }; readonly shadow: Judgement; readonly permit: undefined };
+  | {
+      readonly enforced: Judgement & { readonly effect: 'deny' };
+      readonly shadow: Judgement;
+      readonly permit: undefined;
+    };

@@ -49,7 +49,7 @@ export interface RecordMeta {
 export const MAX_TEXT = 2048;
 export const MAX_NAMES = 16;
 /** The tag that carries the request's own traceparent header; it becomes `trace`. */
-export const TRACEPARENT_TAG = 'traceparent';
+const TRACEPARENT_TAG = 'traceparent';
 
 export function outcomeOf(verdict: Verdict): Outcome {
   if (verdict.enforced.effect === 'deny') return 'denied';

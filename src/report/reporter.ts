@@ -130,6 +130,6 @@ export function createReporter(options: ReporterOptions): Reporter {
 }
 
 /** Eight characters that tell the runs in one log apart. */
-export function newRunId(): string {
+function newRunId(): string {
   return [...randomBytes(8)].map((byte) => (byte % 32).toString(32)).join('');
 }

@@ -16,7 +16,7 @@ import {
   closeDescriptor,
   hideFromTracers,
   installSeccompFilter,
-  keepDescriptorsAbove,
+  closeDescriptorsOnExecAbove,
   limitInheritedCapabilities,
   listenSocket,
   localPortOf,
@@ -32,10 +32,10 @@ import { openControlChannel, PASSED_SIGNALS, type BoxPlan, type FromInit, type T
 import { hideSockets, mountDevices, mountProc, mountResolvConf, sealKernelFiles } from './mounts.ts';
 import { buildSeccompFilter } from './seccomp.ts';
 
-export const CONTROL_DESCRIPTOR = 3;
-export const PLAN_DESCRIPTOR = 4;
+const CONTROL_DESCRIPTOR = 3;
+const PLAN_DESCRIPTOR = 4;
 /** The command's standard error. Our own goes to the engine, which says what failed in words of its own. */
-export const STDERR_DESCRIPTOR = 5;
+const STDERR_DESCRIPTOR = 5;
 
 /** linux/capability.h. None of these can change the network, mounts, other processes or devices. */
 const KEPT_CAPABILITIES = new Set([
@@ -103,7 +103,7 @@ export function runInit(exit: (status: number) => never): void {
 
   function start(): void {
     // one that somebody left open may be a connection, or a daemon's socket
-    keepDescriptorsAbove(2);
+    closeDescriptorsOnExecAbove(2);
     limitInheritedCapabilities(KEPT_CAPABILITIES);
     const filter = buildSeccompFilter(process.arch);
     if (filter === undefined) {
@@ -115,7 +115,8 @@ export function runInit(exit: (status: number) => never): void {
     }
     installSeccompFilter(filter.program, filter.seccompNumber);
     const [name = plan.executable, ...args] = plan.command;
-    child = spawn(plan.executable, args, {
+    // a script learns its name from the path that is executed: as the shell does it, the one given, or the one found
+    child = spawn(name.includes('/') ? name : plan.executable, args, {
       argv0: name,
       stdio: ['inherit', 'inherit', STDERR_DESCRIPTOR],
       env: plan.env,

@@ -160,7 +160,9 @@ function createFaultPrinter(): (error: unknown) => void {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     if (said.has(text) || said.size >= MAX_SAID_FAULTS) return;
     said.add(text);
-    process.stderr.write(`sallyport: a connection was ended by a fault of sallyport itself. Please report it:\n${text}\n`);
+    process.stderr.write(
+      `sallyport: a connection was ended by a fault of sallyport itself. Please report it:\n${text}\n`,
+    );
   };
 }
 
@@ -173,7 +175,10 @@ function planBox(options: RunOptions, resolvConfPath: string | undefined, resolv
     searchPath: options.env['PATH'] ?? '',
     packetFilter: undefined,
     addresses: BOX.own,
-    ipv6Routes: [...readIpv6Routes().map(({ text }) => text), ...HOST_LOOPBACK_ADDRESSES.filter(({ family }) => family === 6).map(({ text }) => `${text}/128`)],
+    ipv6Routes: [
+      ...readIpv6Routes().map(({ text }) => text),
+      ...HOST_LOOPBACK_ADDRESSES.filter(({ family }) => family === 6).map(({ text }) => `${text}/128`),
+    ],
     resolvConf: resolvConfPath === undefined ? undefined : { path: resolvConfPath, text: pointAtUs(resolvConf) },
     hiddenFolders: hidden.folders,
     hiddenSockets: hidden.sockets,

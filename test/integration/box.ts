@@ -92,12 +92,18 @@ const RECORDED_WITHIN_MS = 80;
 
 let boxes = 0;
 
-/** Argv that starts `argv` in the host as that user, with these settings alone. */
-export function asUser(network: Network, user: User, env: NodeJS.ProcessEnv, argv: readonly string[]): string[] {
+/** Argv that starts `argv` in the host as that user, in that folder, with these settings alone. */
+export function asUser(
+  network: Network,
+  user: User,
+  folder: string,
+  env: NodeJS.ProcessEnv,
+  argv: readonly string[],
+): string[] {
   const identity =
     user === 'root' ? [] : ['setpriv', `--reuid=${USER_ID}`, `--regid=${USER_ID}`, '--clear-groups', '--inh-caps=-all'];
   const settings = Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`);
-  return [...network.host.enter, ...identity, 'env', '-i', ...settings, ...argv];
+  return [...network.host.enter, ...identity, 'env', '-C', folder, '-i', ...settings, ...argv];
 }
 
 /** A folder of that user's own. */
@@ -129,7 +135,7 @@ export async function openBox(network: Network, options: BoxOptions): Promise<Bo
   const policyArgs = policy === undefined ? [] : ['--policy', writePolicy(folder, policy)];
   const env = { ...userEnvironment(folder), ...options.env };
   const argv = [...PROGRAM, 'run', ...policyArgs, '--log', log, '--summary', 'never', ...(options.args ?? [])];
-  const running = start(asUser(network, user, env, [...argv, '--', '/bin/sh']), { streams: 'pipe', cwd: folder });
+  const running = start(asUser(network, user, folder, env, [...argv, '--', '/bin/sh']), { streams: 'pipe' });
   const { stdin, stdout } = running.child;
   if (stdin === null || stdout === null) throw new Error('a shell needs pipes');
   let onLine: ((line: string) => void) | undefined;

@@ -265,6 +265,8 @@ http {
     ssl_certificate ${certificate};
     ssl_certificate_key ${key};
     default_type text/plain;
+    client_max_body_size 0;
+    location /ok/files/ { alias ${folder}/files/; }
     location / { return 200 "arrived at $host $request_method $request_uri\\n"; }
   }
 }

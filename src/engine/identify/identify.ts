@@ -8,7 +8,7 @@ import { HTTP1 } from '../protocols/http/session.ts';
 import { TLS } from '../protocols/tls/session.ts';
 
 /** A protocol more is an entry more. Before HTTP/1 its successor, whose preface looks like a request. */
-export const CODECS: readonly Codec[] = [TLS, CLEARTEXT_HTTP2, HTTP1];
+const CODECS: readonly Codec[] = [TLS, CLEARTEXT_HTTP2, HTTP1];
 
 export function identify(bytes: Buffer): Codec | 'more' | 'none' {
   for (const codec of CODECS) {

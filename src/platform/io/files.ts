@@ -31,7 +31,7 @@ export async function readBounded(path: string, maxBytes: number): Promise<Buffe
   }
 }
 
-export function tooLarge(name: string, maxBytes: number): SallyportError {
+function tooLarge(name: string, maxBytes: number): SallyportError {
   return new SallyportError(
     'policy-invalid',
     `${name} is larger than ${maxBytes} bytes`,

@@ -46,7 +46,7 @@ const fn = {
 
 export const AF = { UNIX: 1, INET: 2, INET6: 10, NETLINK: 16 } as const;
 export const SOCK = { STREAM: 1, DGRAM: 2, RAW: 3, SEQPACKET: 5, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
-export const EAGAIN = 11;
+const EAGAIN = 11;
 
 export class SyscallError extends Error {
   readonly syscall: string;
@@ -101,7 +101,7 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
 }
 
 /** sockaddr_in or sockaddr_in6, as the family of the address asks. */
-export function encodeSocketAddress(address: Address, port: number): Buffer {
+function encodeSocketAddress(address: Address, port: number): Buffer {
   const bytes = pinned(address.family === 4 ? 16 : 28);
   bytes.writeUInt16LE(address.family === 4 ? AF.INET : AF.INET6, 0);
   bytes.writeUInt16BE(port, 2);
@@ -332,7 +332,7 @@ export function hideFromTracers(): void {
 }
 
 /** No program that is started from now on inherits a descriptor above `last`, whoever left it open (Linux 5.11). */
-export function keepDescriptorsAbove(last: number): void {
+export function closeDescriptorsOnExecAbove(last: number): void {
   const CLOSE_RANGE_CLOEXEC = 4;
   check('close_range', fn.closeRange(SYS_CLOSE_RANGE, last + 1, 0xffffffff, CLOSE_RANGE_CLOEXEC));
 }
@@ -386,7 +386,8 @@ export function reapOrphan(except: number | undefined): boolean {
   const P_PID = 1;
   const info = pinned(128);
   if (fn.waitid(P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT) < 0) return false;
-  const pid = info.readInt32LE(12);
+  // siginfo_t: si_pid is the first of the union, which is aligned to 8
+  const pid = info.readInt32LE(16);
   if (pid === 0 || pid === except) return false;
   return fn.waitid(P_PID, pid, info, WEXITED | WNOHANG) === 0;
 }

@@ -61,7 +61,13 @@ export function openNetworkConfigurator(): NetworkConfigurator {
       request(RTM.NEWADDR, FLAGS.CREATE | FLAGS.EXCL, Buffer.concat([body, attribute(1, bytes), attribute(2, bytes)]));
     },
     addRoute({ address, prefix }, source) {
-      const head = routeHead(address.family, prefix, MAIN_TABLE, 1 /* RTN_UNICAST */, address.family === 4 ? SCOPE_LINK : 0);
+      const head = routeHead(
+        address.family,
+        prefix,
+        MAIN_TABLE,
+        1 /* RTN_UNICAST */,
+        address.family === 4 ? SCOPE_LINK : 0,
+      );
       const parts = [head, outInterface(), attribute(7 /* RTA_PREFSRC */, addressToBytes(source))];
       if (prefix > 0) parts.push(attribute(1 /* RTA_DST */, addressToBytes(address)));
       request(RTM.NEWROUTE, FLAGS.CREATE | FLAGS.EXCL, Buffer.concat(parts));

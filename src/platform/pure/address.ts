@@ -27,7 +27,7 @@ export function ipv4FromBits(value: number): Address {
 }
 
 /** Words in network order. `::ffff:a.b.c.d` becomes IPv4. */
-export function ipv6FromWords(words: readonly [number, number, number, number]): Address {
+function ipv6FromWords(words: readonly [number, number, number, number]): Address {
   if (words[0] === 0 && words[1] === 0 && words[2] === 0xffff) return ipv4FromBits(words[3]);
   return { family: 6, text: formatIpv6(words), bits: words };
 }

@@ -5,8 +5,8 @@ import { parseAddress, type Address } from '../../../platform/pure/address.ts';
 import { createBindings, type Bindings } from '../../bindings.ts';
 import type { Judge } from '../../judge.ts';
 import type { Act } from '../../protocols/codec.ts';
-import { createDnsProxy, type DnsProxy } from './proxy.ts';
-import { parseAnswer } from './wire.ts';
+import { createDnsProxy, type DnsOutcome, type DnsProxy, type DnsProxyParts } from './proxy.ts';
+import { parseAnswer, type Message } from './wire.ts';
 
 function address(text: string): Address {
   const parsed = parseAddress(text);
@@ -25,7 +25,7 @@ interface Stage {
 }
 
 /** A proxy whose resolver (a fake, in this process) answers with these records, and which allows names under `allowed.test`. */
-function stage(records: readonly Record[], rcode = 0): Stage {
+function stage(records: readonly Record[], rcode = 0, overrides: Partial<DnsProxyParts> = {}): Stage {
   const asked: string[] = [];
   const acts: Act[] = [];
   const bindings = createBindings(() => 0);
@@ -60,6 +60,7 @@ function stage(records: readonly Record[], rcode = 0): Stage {
     virtualHosts: new Map([['host.allowed.test', [address('192.0.0.1')]]]),
     searchDomains: ['corp.example'],
     count: () => undefined,
+    ...overrides,
   });
   return { proxy, bindings, asked, acts };
 }
@@ -91,6 +92,26 @@ async function ask(
   const bytes = await proxy.answer(query, transport, RESOLVER);
   if (bytes === undefined) throw new Error('no answer');
   return dnsPacket.decode(bytes) as DecodedPacket & { rcode: string };
+}
+
+/** Without EDNS. */
+function rawQuery(name: string, type: number): Buffer {
+  const bytes = dnsPacket.encode({ type: 'query', id: 99, questions: [{ type: 'A', name }] });
+  bytes.writeUInt16BE(type, bytes.length - 4);
+  return bytes;
+}
+
+/** An SVCB record whose one hint is the metadata address. */
+function svcbAnswer(name: string, type: number): Promise<Message> {
+  const data = Buffer.from([0, 1, 0, 0, 4, 0, 4, 169, 254, 169, 254]);
+  return Promise.resolve({
+    id: 1,
+    rcode: 0,
+    truncated: false,
+    question: { name, type },
+    answers: [{ name, type, ttl: 30, data }],
+    soa: undefined,
+  });
 }
 
 describe('the DNS proxy', () => {
@@ -176,6 +197,52 @@ describe('the DNS proxy', () => {
     const { proxy } = stage(many);
     expect(await ask(proxy, 'api.allowed.test')).toMatchObject({ flag_tc: true, answers: [] });
     expect((await ask(proxy, 'api.allowed.test', 'A', 'tcp')).answers).toHaveLength(100);
+  });
+
+  it('keeps the records of a type that has no addresses, though hints were taken out of them', async () => {
+    const outcome: DnsOutcome[] = [];
+    const { proxy } = stage([], 0, { count: (what) => outcome.push(what), client: { ask: svcbAnswer } });
+    const bytes = await proxy.answer(rawQuery('api.allowed.test', 64), 'udp', RESOLVER);
+    expect(bytes && parseAnswer(bytes)).toMatchObject({ rcode: 0, answers: [{ type: 64 }] });
+    expect(bytes?.includes(Buffer.from([169, 254, 169, 254]))).toBe(false);
+    expect(outcome).toEqual(['forwarded']);
+  });
+
+  it('says SERVFAIL where no server answers, where one refuses, and where something breaks', async () => {
+    const unreachable = stage([], 0, { client: { ask: () => Promise.reject(new Error('unreachable')) } });
+    expect((await ask(unreachable.proxy, 'api.allowed.test')).rcode).toBe('SERVFAIL');
+    expect((await ask(stage([], 5).proxy, 'api.allowed.test')).rcode).toBe('SERVFAIL');
+    const broken = stage([], 0, {
+      judge: () => {
+        throw new Error('a fault of ours');
+      },
+    });
+    expect((await ask(broken.proxy, 'api.allowed.test')).rcode).toBe('SERVFAIL');
+    expect(await broken.proxy.answer(Buffer.from([1, 2, 3]), 'udp', RESOLVER)).toBeUndefined();
+    expect(broken.asked).toEqual([]);
+  });
+
+  it('lets a thousand queries wait, and has room again when they are answered', async () => {
+    const waiting: (() => void)[] = [];
+    const { proxy } = stage([], 0, {
+      client: {
+        ask: (_name, _type) =>
+          new Promise<Message>((_resolve, reject) => {
+            waiting.push(() => {
+              reject(new Error('late'));
+            });
+          }),
+      },
+    });
+    const first = Array.from({ length: 1000 }, (_, index) => ask(proxy, `n${index}.allowed.test`));
+    expect(waiting).toHaveLength(1000);
+    expect((await ask(proxy, 'api.allowed.test')).rcode).toBe('SERVFAIL');
+    expect(waiting).toHaveLength(1000);
+    for (const settle of waiting) settle();
+    await Promise.all(first);
+    void ask(proxy, 'api.allowed.test');
+    expect(waiting).toHaveLength(1001);
+    waiting[1000]?.();
   });
 
   it('reports what is no query, and says so', async () => {

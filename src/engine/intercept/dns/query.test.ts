@@ -49,6 +49,30 @@ describe('parseQuery', () => {
     expect(parseQuery(query('a.test', { answers: [{ type: 'A', name: 'a.test', data: '192.0.2.1' }] })).ok).toBe(false);
   });
 
+  it('offers no datagram that cannot be sent, and none smaller than everybody takes', () => {
+    for (const [offered, taken] of [
+      [0, 512],
+      [1232, 1232],
+      [65_535, 4096],
+    ] as const) {
+      const bytes = query('a.test', { additionals: [{ ...OPT, udpPayloadSize: offered }] });
+      // the library says 4096 for 0
+      bytes.writeUInt16BE(offered, bytes.length - 8);
+      expect(parseQuery(bytes)).toMatchObject({ ok: true, query: { ednsSize: taken } });
+    }
+  });
+
+  it('takes options of EDNS, whatever they say, and no second OPT or other version', () => {
+    const cookie = { code: 10, data: Buffer.from('c2VjcmV0') } as unknown as dnsPacket.PacketOpt;
+    expect(parseQuery(query('a.test', { additionals: [{ ...OPT, options: [cookie] }] } as dnsPacket.Packet)).ok).toBe(
+      true,
+    );
+    expect(parseQuery(query('a.test', { additionals: [OPT, OPT] })).ok).toBe(false);
+    expect(parseQuery(query('a.test', { additionals: [{ ...OPT, ednsVersion: 1 }] } as dnsPacket.Packet)).ok).toBe(
+      false,
+    );
+  });
+
   it.each([
     ['a dot inside a label', queryOfLabel([0x61, 0x2e, 0x62])],
     ['a NUL', queryOfLabel([0x61, 0, 0x62])],

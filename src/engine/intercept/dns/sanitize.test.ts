@@ -41,6 +41,36 @@ describe('sanitizeAnswer', () => {
     expect(records[0]?.data.subarray(-8)).toEqual(parameter(4, [198, 18, 0, 1]));
   });
 
+  it('drops a record that insists on what was taken out', () => {
+    const mandatory = (key: number): Buffer => parameter(0, [0, key]);
+    expect(sanitizeAnswer(httpsMessage(mandatory(5), ALPN, ECH), () => true).records).toEqual([]);
+    expect(sanitizeAnswer(httpsMessage(mandatory(4), ALPN, HINTS), () => false).records).toEqual([]);
+    expect(sanitizeAnswer(httpsMessage(mandatory(1), ALPN, ECH), () => true).records).toHaveLength(1);
+  });
+
+  it.each([
+    ['A', [0x20, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]],
+    ['AAAA', [198, 18, 0, 1]],
+    ['A', [198, 18, 0]],
+    ['A', []],
+  ])('takes no address of another size than the type’s: %s %j', (type, data) => {
+    const record = { name: 'a.test', type: TYPES[type] ?? 0, ttl: 60, data: Buffer.from(data) };
+    const message = { ...httpsMessage(), question: { name: 'a.test', type: record.type }, answers: [record] };
+    expect(sanitizeAnswer(message, () => true)).toMatchObject({ records: [], addresses: [] });
+  });
+
+  it('goes round no circle of aliases', () => {
+    const alias = (name: string, to: string): Message['answers'][number] => ({
+      name,
+      type: TYPES['CNAME'] ?? 0,
+      ttl: 60,
+      data: encodeName(to),
+    });
+    const answers = [alias('a.test', 'b.test'), alias('b.test', 'a.test')];
+    const message = { ...httpsMessage(), question: { name: 'a.test', type: TYPES['A'] ?? 0 }, answers };
+    expect(sanitizeAnswer(message, () => true).records.length).toBeLessThan(20);
+  });
+
   it('drops a record that is not what it says', () => {
     expect(sanitizeAnswer(httpsMessage(Buffer.from([0, 1, 0])), () => true).records).toEqual([]);
   });

@@ -170,17 +170,20 @@ function readRecord(bytes: Buffer, start: number, afterName: number, end: number
   return data && { name: owner.name, type, ttl: ttl > 0x7fffffff ? 0 : ttl, data };
 }
 
-/** How many bytes stand before the names of a type's data, and how many names there are. */
-const NAMES_IN_DATA: Readonly<Record<number, { readonly before: number; readonly names: number }>> = {
-  [TYPES['CNAME'] ?? 0]: { before: 0, names: 1 },
-  [TYPES['NS'] ?? 0]: { before: 0, names: 1 },
-  [TYPES['PTR'] ?? 0]: { before: 0, names: 1 },
-  [TYPES['DNAME'] ?? 0]: { before: 0, names: 1 },
-  [TYPES['MX'] ?? 0]: { before: 2, names: 1 },
-  [TYPES['SRV'] ?? 0]: { before: 6, names: 1 },
-  [TYPES['SOA'] ?? 0]: { before: 0, names: 2 },
+/** The names of a type's data, and how many bytes stand before and after them. */
+const NAMES_IN_DATA: Readonly<
+  Record<number, { readonly before: number; readonly names: number; readonly after: number }>
+> = {
+  [TYPES['CNAME'] ?? 0]: { before: 0, names: 1, after: 0 },
+  [TYPES['NS'] ?? 0]: { before: 0, names: 1, after: 0 },
+  [TYPES['PTR'] ?? 0]: { before: 0, names: 1, after: 0 },
+  [TYPES['DNAME'] ?? 0]: { before: 0, names: 1, after: 0 },
+  [TYPES['MX'] ?? 0]: { before: 2, names: 1, after: 0 },
+  [TYPES['SRV'] ?? 0]: { before: 6, names: 1, after: 0 },
+  [TYPES['SOA'] ?? 0]: { before: 0, names: 2, after: 20 },
 };
 
+/** `undefined` where the size is not the names': what is left over would be read as another record by some. */
 function expandData(bytes: Buffer, type: number, start: number, end: number): Buffer | undefined {
   const layout = NAMES_IN_DATA[type];
   if (layout === undefined) return Buffer.from(bytes.subarray(start, end));
@@ -192,6 +195,7 @@ function expandData(bytes: Buffer, type: number, start: number, end: number): Bu
     parts.push(encodeName(read.name));
     at = read.end;
   }
+  if (at + layout.after !== end) return undefined;
   parts.push(bytes.subarray(at, end));
   return Buffer.concat(parts);
 }

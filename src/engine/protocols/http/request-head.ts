@@ -33,7 +33,7 @@ import {
 } from './syntax.ts';
 
 export const MAX_HEAD_BYTES = 64 * 1024;
-export const MAX_FIELDS = 100;
+const MAX_FIELDS = 100;
 const MAX_METHOD = 32;
 
 /** `body` of a request without one, and of one in chunks; any other value is a length in bytes. */

@@ -11,7 +11,7 @@
  */
 
 /** A post-quantum key share takes 1.2 kB, a resumption ticket as much: room for several. */
-export const MAX_HELLO_BYTES = 16 * 1024;
+const MAX_HELLO_BYTES = 16 * 1024;
 
 export interface ClientHello {
   readonly length: number;
