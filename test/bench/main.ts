@@ -200,7 +200,7 @@ async function openPeer(
 
 /** The policy's own micro-benchmark, loaded only when asked for. */
 async function measureDecision(): Promise<readonly DecideTime[]> {
-  const { measureDecide } = (await import('./decide.ts')) as { measureDecide: () => readonly DecideTime[] };
+  const { measureDecide } = await import('./decide.ts');
   return measureDecide();
 }
 

@@ -37,7 +37,7 @@ function open(hold = false): Conversation {
   const waiting: (() => void)[] = [];
   let held = hold;
   const answer = (name: string, type: number): Message => {
-    const records: ResourceRecord[] = [{ name, type, ttl: 60, data: Buffer.from([198, 18, 0, 1]) }];
+    const records: ResourceRecord[] = type === 1 ? [{ name, type, ttl: 60, data: Buffer.from([198, 18, 0, 1]) }] : [];
     return { id: 1, rcode: 0, truncated: false, question: { name, type }, answers: records, soa: undefined };
   };
   const { proxy, asked } = createDnsStage({
@@ -100,7 +100,7 @@ function repliesIn(bytes: Buffer): string[] {
     const end = at + 2 + bytes.readUInt16BE(at);
     if (end > bytes.length) throw new Error('half a frame');
     const packet = dnsPacket.decode(bytes.subarray(at + 2, end)) as dnsPacket.DecodedPacket & { rcode: string };
-    const addresses = (packet.answers ?? []).map((record) => ('data' in record ? String(record.data) : ''));
+    const addresses = (packet.answers ?? []).map((record) => (record.type === 'A' ? record.data : record.type));
     replies.push(`${packet.id} ${packet.rcode} ${addresses.join(',')}`);
     at = end;
   }
@@ -168,7 +168,7 @@ describe('DNS over TCP', () => {
     const conversation = open();
     const noise = Buffer.alloc(65_535, 0x41);
     await send(conversation, [framed(noise), query(1, 'one.allowed.test')]);
-    expect(repliesIn(conversation.received())).toEqual(['1 NOERROR 198.18.0.1', `${0x4141} FORMERR `]);
+    expect(repliesIn(conversation.received())).toEqual(['1 NOERROR 198.18.0.1', `16705 FORMERR `]);
   });
 
   it('reads no more while too many wait, and takes up again', async () => {
@@ -204,11 +204,15 @@ describe('DNS over TCP', () => {
         const places = Array.from({ length: random(5) }, () => random(bytes.length + 1)).sort((a, b) => a - b);
         const [whole, split] = [open(), open()];
         await Promise.all([send(whole, [bytes]), send(split, splitAt(bytes, ...places))]);
-        expect(split.asked, seen).toEqual(whole.asked);
         expect(split.state(), seen).toBe(whole.state());
-        // a reset overtakes answers
-        if (whole.state() !== 'reset') expect(repliesIn(split.received()), seen).toEqual(repliesIn(whole.received()));
-        for (const asked of whole.asked) expect(isAllowed(asked.split(' ')[0] ?? ''), seen).toBe(true);
+        const [fewer = [], more = []] = [split.asked, whole.asked].sort((a, b) => a.length - b.length);
+        expect(more.slice(0, fewer.length), seen).toEqual(fewer);
+        // a reset overtakes answers, and queries that had not come yet
+        if (whole.state() !== 'reset') {
+          expect(fewer.length, seen).toBe(more.length);
+          expect(repliesIn(split.received()), seen).toEqual(repliesIn(whole.received()));
+        }
+        for (const asked of more) expect(isAllowed(asked.split(' ')[0] ?? ''), seen).toBe(true);
       }
     },
   );

@@ -1,4 +1,5 @@
 /** A certificate authority of the test run's own, and one certificate for every name and address of its servers. */
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { capture } from './processes.ts';
 
@@ -28,5 +29,6 @@ export async function makeCertificates(
     '-addext', 'basicConstraints=critical,CA:FALSE', '-addext', `subjectAltName=${alternatives.join(',')}`,
     '-keyout', file('server.key'), '-out', file('server.pem'),
   ]); // prettier-ignore
+  chmodSync(file('server.key'), 0o644); // a client of any user shows it too
   return { authority: file('ca.pem'), certificate: file('server.pem'), key: file('server.key') };
 }

@@ -194,7 +194,7 @@ async function readPackets(internet: Space): Promise<ReadonlyMap<string, number>
 
 async function pointAtResolver(folder: string, host: Space): Promise<void> {
   const file = join(folder, 'resolv.conf');
-  writeFileSync(file, `nameserver ${RESOLVER[4]}\nsearch corp.test\n`);
+  writeFileSync(file, `nameserver ${RESOLVER[4]}\nsearch corp.test sub.test\n`);
   await capture([...host.enter, 'mount', '--bind', file, '/etc/resolv.conf']);
 }
 
@@ -262,6 +262,7 @@ http {
     listen 8080; listen [::]:8080;
     listen 443 ssl http2 default_server; listen [::]:443 ssl http2 default_server;
     server_name _;
+    ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate ${certificate};
     ssl_certificate_key ${key};
     default_type text/plain;

@@ -46,7 +46,8 @@ export function buildFormatError(bytes: Buffer): Buffer | undefined {
   if (bytes.length < 2 || (bytes.length > 2 && ((bytes[2] ?? 0) & 0x80) !== 0)) return undefined;
   const header = Buffer.alloc(HEADER);
   bytes.copy(header, 0, 0, 2);
-  header.writeUInt16BE(0x8080 | RCODE.FORMERR, 2);
+  // the opcode is echoed, whatever it is
+  header.writeUInt16BE(0x8080 | (((bytes[2] ?? 0) & 0x78) << 8) | RCODE.FORMERR, 2);
   return header;
 }
 

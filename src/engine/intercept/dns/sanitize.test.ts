@@ -77,6 +77,33 @@ describe('sanitizeAnswer', () => {
 });
 
 describe('parseAnswer', () => {
+  /** An answer to `a.test` with one record of that owner, whose data may point into the message. */
+  const answerOf = (type: number, data: readonly number[]): Message | undefined => {
+    const question = Buffer.concat([encodeName('a.test'), Buffer.from([type >> 8, type & 255, 0, 1])]);
+    const record = [0xc0, 12, type >> 8, type & 255, 0, 1, 0, 0, 0, 60, 0, data.length, ...data];
+    return parseAnswer(Buffer.from([0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, ...question, ...record]));
+  };
+
+  it.each([
+    ['CNAME', 5, [1, 98, 0xc0, 12], [...encodeName('b.a.test')]],
+    ['MX', 15, [0, 10, 0xc0, 14], [0, 10, ...encodeName('test')]],
+    ['RP', 17, [0xc0, 12, 0xc0, 14], [...encodeName('a.test'), ...encodeName('test')]],
+    ['TXT', 16, [2, 0xc0, 12], [2, 0xc0, 12]],
+  ])('writes out the names in %s, which point elsewhere in another message', (_type, type, data, written) => {
+    expect(answerOf(type, data)?.answers.map((record) => [...record.data])).toEqual([written]);
+  });
+
+  it.each([
+    ['bytes after its name', 5, [0xc0, 12, 0]],
+    ['a name that runs past its end', 5, [1, 98]],
+    ['a name that points forward', 5, [0xc0, 60]],
+    ['a name that points at itself', 5, [0xc0, 36]],
+    ['a dot inside a label', 5, [3, 97, 46, 98, 0]],
+    ['an SOA that is too short', 6, [0, 0, 1, 2, 3]],
+  ])('leaves out a record with %s', (_what, type, data) => {
+    expect(answerOf(type, data)?.answers).toEqual([]);
+  });
+
   it('takes any garbage without a throw', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 600 }), (raw) => {

@@ -170,22 +170,41 @@ function readRecord(bytes: Buffer, start: number, afterName: number, end: number
   return data && { name: owner.name, type, ttl: ttl > 0x7fffffff ? 0 : ttl, data };
 }
 
-/** The names of a type's data, and how many bytes stand before and after them. */
-const NAMES_IN_DATA: Readonly<
-  Record<number, { readonly before: number; readonly names: number; readonly after: number }>
-> = {
-  [TYPES['CNAME'] ?? 0]: { before: 0, names: 1, after: 0 },
-  [TYPES['NS'] ?? 0]: { before: 0, names: 1, after: 0 },
-  [TYPES['PTR'] ?? 0]: { before: 0, names: 1, after: 0 },
-  [TYPES['DNAME'] ?? 0]: { before: 0, names: 1, after: 0 },
-  [TYPES['MX'] ?? 0]: { before: 2, names: 1, after: 0 },
-  [TYPES['SRV'] ?? 0]: { before: 6, names: 1, after: 0 },
-  [TYPES['SOA'] ?? 0]: { before: 0, names: 2, after: 20 },
-};
+interface DataLayout {
+  readonly before: number;
+  readonly names: number;
+  readonly after: number;
+}
+
+const ONE_NAME: DataLayout = { before: 0, names: 1, after: 0 };
+const TWO_NAMES: DataLayout = { before: 0, names: 2, after: 0 };
+const PREFERENCE_AND_NAME: DataLayout = { before: 2, names: 1, after: 0 };
+
+/** The types whose data may hold compressed names (RFC 3597 §4), and how many bytes stand before and after them. */
+const NAMES_IN_DATA: ReadonlyMap<number, DataLayout> = new Map([
+  [2, ONE_NAME], // NS
+  [3, ONE_NAME], // MD
+  [4, ONE_NAME], // MF
+  [5, ONE_NAME], // CNAME
+  [6, { before: 0, names: 2, after: 20 }], // SOA
+  [7, ONE_NAME], // MB
+  [8, ONE_NAME], // MG
+  [9, ONE_NAME], // MR
+  [12, ONE_NAME], // PTR
+  [14, TWO_NAMES], // MINFO
+  [15, PREFERENCE_AND_NAME], // MX
+  [17, TWO_NAMES], // RP
+  [18, PREFERENCE_AND_NAME], // AFSDB
+  [21, PREFERENCE_AND_NAME], // RT
+  [26, { before: 2, names: 2, after: 0 }], // PX
+  [33, { before: 6, names: 1, after: 0 }], // SRV
+  [36, PREFERENCE_AND_NAME], // KX
+  [39, ONE_NAME], // DNAME
+]);
 
 /** `undefined` where the size is not the names': what is left over would be read as another record by some. */
 function expandData(bytes: Buffer, type: number, start: number, end: number): Buffer | undefined {
-  const layout = NAMES_IN_DATA[type];
+  const layout = NAMES_IN_DATA.get(type);
   if (layout === undefined) return Buffer.from(bytes.subarray(start, end));
   const parts = [bytes.subarray(start, start + layout.before)];
   let at = start + layout.before;
