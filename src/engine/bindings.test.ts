@@ -108,6 +108,9 @@ describe('bindings', () => {
     expect(bindings.namesOf(address('192.0.2.1'))).toEqual(['host.test']);
     expect(bindings.namesOf(address('192.0.2.2'))).toEqual(['host.test']);
     expect(bindings.namesOf(address('192.0.2.9'))).toEqual(['n7.test', 'n8.test']);
+    for (let index = 0; index < 9; index += 1)
+      bindings.bind(`given${index}.test`, [address('192.0.2.3')], Number.POSITIVE_INFINITY);
+    expect(bindings.namesOf(address('192.0.2.9'))).toEqual(['n7.test', 'n8.test']);
   });
 
   it('outlive a restart, less what has ended', () => {

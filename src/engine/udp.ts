@@ -123,8 +123,9 @@ export function createUdpHandler(parts: UdpParts): UdpHandler {
       return;
     }
     const { permit } = settled;
-    parts.connect(settled.access.destination.address, original.port).then(
-      (socket) => {
+    parts
+      .connect(settled.access.destination.address, original.port)
+      .then((socket) => {
         if (flows.peek(key) !== waiting) {
           socket.close();
           return;
@@ -140,12 +141,11 @@ export function createUdpHandler(parts: UdpParts): UdpHandler {
         const open: Flow = { state: 'open', permit, socket };
         flows.set(key, open);
         for (const payload of waiting.datagrams) send(permit, socket, payload);
-      },
-      (error: unknown) => {
+      })
+      .catch((error: unknown) => {
         reporter.upstreamError(error instanceof Error && 'code' in error ? String(error.code) : 'unknown');
         flows.delete(key);
-      },
-    );
+      });
   }
 
   function send(_permit: Permit, socket: dgram.Socket, payload: Buffer): void {

@@ -219,10 +219,12 @@ const lookUpLoopback: net.LookupFunction = (_name, _options, found) => {
 function connectUdp(address: Address, port: number): Promise<dgram.Socket> {
   const socket = dgram.createSocket(address.family === 4 ? 'udp4' : 'udp6');
   return new Promise((resolve, reject) => {
-    socket.once('error', reject);
-    socket.connect(port, LOOPBACK_OF.get(address.text) ?? address.text, () => {
-      socket.off('error', reject);
-      resolve(socket);
+    // Node gives a failure (no route, a broadcast address) to the callback, not to 'error'
+    socket.connect(port, LOOPBACK_OF.get(address.text) ?? address.text, (...failure: unknown[]) => {
+      if (failure[0] instanceof Error) {
+        socket.close();
+        reject(failure[0]);
+      } else resolve(socket);
     });
   });
 }

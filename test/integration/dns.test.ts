@@ -1,6 +1,5 @@
 /** DNS against a real server: which questions leave, what may be answered, and what a name may not come to mean. */
-import { beforeAll, describe, expect, it } from 'vitest';
-import { lackForNetwork } from './machine.ts';
+import { describe, expect, it } from 'vitest';
 import { ADDRESSES, ATTACKER_RESOLVER, manyAddress, PORTS, RESOLVER } from './network.ts';
 import { countArrivals, useBox, useNetwork } from './suite.ts';
 
@@ -109,8 +108,8 @@ describe('search domains', () => {
     expect(statusOf(await dig('nosuch.corp.test'))).toBe('NXDOMAIN');
     expect(statusOf(await dig('nosuch.test'))).toBe('REFUSED');
     const { stdout } = await box().run('getent ahostsv4 db; getent ahostsv4 a');
-    expect(stdout).toContain(`${origin[4]}    STREAM db.corp.test`);
-    expect(stdout).toContain(`${origin[4]}    STREAM a.sub.test`);
+    expect(stdout).toMatch(/^198\.18\.10\.1 +STREAM db\.corp\.test$/m);
+    expect(stdout).toMatch(/^198\.18\.10\.1 +STREAM a\.sub\.test$/m);
     expect(network().queries()).not.toContain('a.corp.test A');
   });
 });
@@ -161,9 +160,6 @@ describe('an answer', () => {
 describe('a name that answers with', () => {
   const ask = (name: string, address: string): string =>
     `curl -sS -m 5 --resolve '${name}:80:${address.includes(':') ? `[${address}]` : address}' http://${name}/rebound`;
-  beforeAll(() => {
-    if (lackForNetwork() !== undefined) return;
-  });
 
   it.each([
     ['a metadata address', 'rebind-metadata.test', metadata[4], 'A'],

@@ -190,10 +190,6 @@ export function openDnsConversation(proxy: DnsProxy, original: OriginalDestinati
   function takeQueries(): void {
     while (received.length >= 2 && inFlight < MAX_IN_FLIGHT && !socket.destroyed) {
       const size = received.readUInt16BE(0);
-      if (size === 0) {
-        socket.resetAndDestroy();
-        return;
-      }
       if (received.length < 2 + size) break;
       const query = Buffer.from(received.subarray(2, 2 + size));
       received = received.subarray(2 + size);

@@ -78,9 +78,9 @@ describe('sanitizeAnswer', () => {
 
 describe('parseAnswer', () => {
   /** An answer to `a.test` with one record of that owner, whose data may point into the message. */
-  const answerOf = (type: number, data: readonly number[]): Message | undefined => {
+  const answerOf = (type: number, data: readonly number[], owner = 12): Message | undefined => {
     const question = Buffer.concat([encodeName('a.test'), Buffer.from([type >> 8, type & 255, 0, 1])]);
-    const record = [0xc0, 12, type >> 8, type & 255, 0, 1, 0, 0, 0, 60, 0, data.length, ...data];
+    const record = [0xc0, owner, type >> 8, type & 255, 0, 1, 0, 0, 0, 60, 0, data.length, ...data];
     return parseAnswer(Buffer.from([0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0, ...question, ...record]));
   };
 
@@ -91,6 +91,12 @@ describe('parseAnswer', () => {
     ['TXT', 16, [2, 0xc0, 12], [2, 0xc0, 12]],
   ])('writes out the names in %s, which point elsewhere in another message', (_type, type, data, written) => {
     expect(answerOf(type, data)?.answers.map((record) => [...record.data])).toEqual([written]);
+  });
+
+  it('follows no pointer forward, though a name stands there', () => {
+    const data = [...encodeName('a.test')];
+    expect(answerOf(16, data)?.answers).toHaveLength(1);
+    expect(answerOf(16, data, 36)?.answers).toEqual([]);
   });
 
   it.each([
