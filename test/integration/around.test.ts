@@ -124,7 +124,7 @@ with socket.socket() as s:
       expect(await arrived()).toBe(0);
     }); // prettier-ignore
 
-    it.each([1, 22, 25, 53, 853, 3128, 5432, 8443, 65535])('port %s is caught like any other', async (port) => {
+    it.each([1, 22, 25, 853, 3128, 5432, 8443, 65535])('port %s is caught like any other', async (port) => {
       const where = [attacker[4], attacker[6]];
       const counters = await Promise.all(where.map((address) => countArrivals(network(), `${address} tcp ${port}`)));
       const list = where.map((address) => `'${address}'`).join(', ');
@@ -204,9 +204,7 @@ def listening(file):
         address, port = local.split(':')
         # what answers in another's name is bound to that
         if state in ('0A', '07') and address in ('0100007F', '00000000000000000000000001000000'): yield int(port, 16)
-tcp = set(listening('/proc/net/tcp')) | set(listening('/proc/net/tcp6'))
-udp = set(listening('/proc/net/udp')) | set(listening('/proc/net/udp6'))
-print(len(tcp), len(udp))
+print(*(len(list(listening('/proc/net/' + table))) for table in ('tcp', 'tcp6', 'udp', 'udp6')))
 def bind(family, type_, address, port):
     def act():
         with socket.socket(family, type_) as s:
@@ -215,15 +213,18 @@ def bind(family, type_, address, port):
             s.bind((address, port))
             if type_ == socket.SOCK_STREAM: s.listen()
     return attempt(act)
-for port in sorted(tcp): print('connect', dial('127.0.0.1', port, b'x', timeout=0.5), dial('::1', port, b'x', timeout=0.5), dial('192.0.0.2', port, b'x', timeout=0.5))
-for port in sorted(udp): print('send', datagram('127.0.0.1', port, b'x', timeout=0.5), datagram('::1', port, b'x', timeout=0.5))
-for port in sorted(tcp): print('bind', bind(socket.AF_INET, socket.SOCK_STREAM, '127.0.0.1', port), bind(socket.AF_INET, socket.SOCK_STREAM, '0.0.0.0', port))
-for port in sorted(udp): print('bind', bind(socket.AF_INET, socket.SOCK_DGRAM, '127.0.0.1', port))
+for family, own, any_, suffix in ((socket.AF_INET, '127.0.0.1', '0.0.0.0', ''), (socket.AF_INET6, '::1', '::', '6')):
+    for port in listening('/proc/net/tcp' + suffix):
+        print('connect', dial(own, port, b'x', timeout=0.5), dial('192.0.0.2', port, b'x', timeout=0.5))
+        for address in (own, any_): print('bind', bind(family, socket.SOCK_STREAM, address, port))
+    for port in listening('/proc/net/udp' + suffix):
+        print('send', datagram(own, port, b'x', timeout=0.5))
+        for address in (own, any_): print('bind', bind(family, socket.SOCK_DGRAM, address, port))
 `);
       const lines = said.split('\n');
-      expect(lines[0]).toBe('2 2');
+      expect(lines[0]).toBe('1 1 1 1');
       for (const line of lines.slice(1)) {
-        if (line.startsWith('bind')) expect(line).toMatch(/EADDRINUSE/);
+        if (line.startsWith('bind')) expect(line).toBe('bind EADDRINUSE');
         else expect(line).not.toContain('ok');
       }
       // and it still does its work

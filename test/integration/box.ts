@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { VerdictRecord } from '../../src/report/record.ts';
 import { findProgram, SYSTEM_PATH } from './machine.ts';
 import { readLines, REPOSITORY, type Network } from './network.ts';
-import { start, until, type Running } from './processes.ts';
+import { run, start, until, type Outcome, type Running } from './processes.ts';
 
 export const USERS = ['root', 'user'] as const;
 export type User = (typeof USERS)[number];
@@ -196,6 +196,37 @@ export async function openBox(network: Network, options: BoxOptions): Promise<Bo
   };
   await box.run(':');
   return box;
+}
+
+export interface OnceOptions extends BoxOptions {
+  readonly input?: string | Buffer;
+  readonly timeoutMs?: number;
+  /** A wrapper that starts `sallyport run`, as that user. */
+  readonly around?: readonly string[];
+  /** A wrapper that starts all of it, as root. */
+  readonly outside?: readonly string[];
+}
+
+export interface OnceResult extends Outcome {
+  readonly folder: string;
+  readonly records: readonly VerdictRecord[];
+}
+
+/** `sallyport run` of one command, to its end. */
+export async function runOnce(
+  network: Network,
+  command: readonly string[],
+  options: OnceOptions,
+): Promise<OnceResult> {
+  const { user, policy, args = [], env = {}, around = [], outside = [], ...rest } = options;
+  const folder = makeFolder(network, user, 'once');
+  const log = join(folder, 'records.jsonl');
+  const policyArgs = policy === undefined ? [] : ['--policy', writePolicy(folder, policy)];
+  const argv = [...around, ...PROGRAM, 'run', ...policyArgs, '--log', log, ...args, '--', ...command];
+  const started = asUser(network, user, folder, { ...userEnvironment(folder), ...env }, argv);
+  const { enter } = network.host;
+  const outcome = await run([...enter, ...outside, ...started.slice(enter.length)], rest);
+  return { ...outcome, folder, records: readLines<VerdictRecord>(log) };
 }
 
 function hasPart(whole: unknown, part: unknown): boolean {

@@ -117,7 +117,15 @@ if os.path.exists('/proc/kcore'):
     results['kcore is a device'] = stat.S_ISCHR(os.stat('/proc/kcore').st_mode)
 for path in ['/proc/sys', '/sys']:
     results[path + ' is read-only'] = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-attempt('make a file in /sys', lambda: os.mkdir('/sys/fs/cgroup/sallyport-test'))
+
+
+def make_and_remove(make, path, remove):
+    make(path)
+    remove(path)
+
+
+folder = '/sys/fs/cgroup/sallyport-test'
+attempt('make a file in /sys', lambda: make_and_remove(os.mkdir, folder, os.rmdir))
 
 # ── mounts, devices, namespaces ─────────────────────────────────────────────────────────────────────────────────────
 attempt('mount', lambda: mount('none', '/mnt', 'tmpfs', 0))
@@ -126,8 +134,15 @@ attempt('umount /dev', lambda: umount('/dev'))
 attempt('remount /proc/sys', lambda: mount(None, '/proc/sys', None, MS_REMOUNT | MS_BIND))
 attempt('remount /sys', lambda: mount(None, '/sys', None, MS_REMOUNT | MS_BIND))
 attempt('pivot_root', lambda: call(PIVOT_ROOT, b'/', b'/'))
-attempt('mknod of a disk', lambda: os.mknod('/tmp/sallyport-test-disk', stat.S_IFBLK | 0o600, os.makedev(254, 0)))
-attempt('mknod of memory', lambda: os.mknod('/tmp/sallyport-test-mem', stat.S_IFCHR | 0o600, os.makedev(1, 1)))
+
+
+def make_node(kind, major, minor):
+    make = lambda path: os.mknod(path, kind | 0o600, os.makedev(major, minor))
+    make_and_remove(make, 'sallyport-test-node', os.unlink)
+
+
+attempt('mknod of a disk', lambda: make_node(stat.S_IFBLK, 254, 0))
+attempt('mknod of memory', lambda: make_node(stat.S_IFCHR, 1, 1))
 attempt('open_by_handle_at', lambda: call(OPEN_BY_HANDLE_AT, os.open('/', os.O_RDONLY), ctypes.create_string_buffer(b'\x08\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0'), os.O_RDONLY))
 for kind in ['net', 'mnt', 'pid', 'user']:
     attempt('enter %s of process 1' % kind, lambda: call(SETNS, os.open('/proc/1/ns/' + kind, os.O_RDONLY), 0))
