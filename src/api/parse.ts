@@ -38,7 +38,7 @@ export function parsePolicies(text: string, sourceName: string): Result<readonly
   const policies: Policy[] = [];
   const seen = new Set<string>();
   for (const document of documents) {
-    const syntax = syntaxProblems(document, sourceName, lines);
+    const syntax = syntaxProblems(document, text, sourceName, lines);
     if (syntax.length > 0) {
       problems.push(...syntax);
       continue;
@@ -74,11 +74,13 @@ export function parsePolicies(text: string, sourceName: string): Result<readonly
   return problems.length > 0 ? { ok: false, problems } : { ok: true, value: policies, warnings };
 }
 
-function syntaxProblems(document: Document.Parsed, sourceName: string, lines: LineCounter): Problem[] {
+function syntaxProblems(document: Document.Parsed, text: string, sourceName: string, lines: LineCounter): Problem[] {
   const problems = [...document.errors, ...document.warnings].slice(0, MAX_SYNTAX_PROBLEMS).map((error): Problem => {
     const { line, col } = lines.linePos(error.pos[0]);
     const said = error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'it cannot be read';
-    const message = said.includes('call stack') ? TOO_DEEP : said;
+    const repeated = error.code === 'DUPLICATE_KEY' ? /^"?([\w.-]+)/.exec(text.slice(error.pos[0]))?.[1] : undefined;
+    const known = said.includes('call stack') ? TOO_DEEP : said;
+    const message = repeated === undefined ? known : `the key ${repeated} is there twice`;
     return { ...at(sourceName, message, 'Correct the YAML there.'), source: `${sourceName}:${line}:${col}` };
   });
   if (problems.length > 0) return problems;

@@ -121,7 +121,10 @@ export function createReporter(options: ReporterOptions): Reporter {
     find: (id) => ring.find((entry) => entry.id === id),
     summary() {
       return summary.read((access, verdict) =>
-        REASONS[decisiveJudgement(verdict).reason].ruleHelps ? suggest(access) : undefined,
+        // what nothing forbids has no rule yet: who watches a command wants one
+        verdict.enforced.reason === 'default' || REASONS[decisiveJudgement(verdict).reason].ruleHelps
+          ? suggest(access)
+          : undefined,
       );
     },
     close: () => sink?.close() ?? Promise.resolve(),

@@ -188,3 +188,30 @@ describe('on exit', () => {
     expect(renderSummary(violated, { ...settings, isTty: true, columns: 80, env }).includes('\u001b')).toBe(coloured);
   });
 });
+
+describe('a command that was watched without a policy', () => {
+  const line = {
+    verdict: 'allowed',
+    class: 'tls',
+    name: 'api.test',
+    address: '198.18.0.1',
+    port: 443,
+    count: 1,
+    reason: 'default',
+    by: undefined,
+    operations: [],
+    suggestions: ['- tls: {hosts: [api.test], ports: [443]}'],
+  } as const;
+  const summary = { totals: { allowed: 1, denied: 0, notified: 0 }, unlisted: 0, lines: [line] };
+  const settings = { when: 'always', output: 'text', isTty: false, columns: undefined, env: {} } as const;
+
+  it('gets the policy that allows what it did', () => {
+    expect(renderSummary(summary, { ...settings, observing: true })).toContain(
+      '  default: Deny\n  allow:\n  - tls: {hosts: [api.test], ports: [443]}',
+    );
+  });
+
+  it('gets none where it was not watched', () => {
+    expect(renderSummary(summary, { ...settings, observing: false })).not.toContain('SecurityPolicy');
+  });
+});

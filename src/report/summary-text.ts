@@ -13,6 +13,8 @@ export interface TextStyle {
   readonly colour: boolean;
   /** Columns of the terminal; `undefined`: nothing is cut. */
   readonly columns: number | undefined;
+  /** The command was watched: what it may need is said too. */
+  readonly observing?: boolean;
 }
 
 const MAX_ALLOWED_LINES = 30;
@@ -32,6 +34,7 @@ export function formatSummary(summary: Summary, style: TextStyle): string {
   if (summary.unlisted > 0)
     parts.push(`  ... and ${plural(summary.unlisted, 'access', 'accesses')} to further destinations\n`);
   parts.push(advice(violations));
+  if (style.observing === true && violations.length === 0) parts.push(policyFor(allowed));
   return parts.filter((part) => part !== '').join('\n');
 }
 
@@ -99,6 +102,25 @@ function whyOf(line: SummaryLine): string {
 }
 
 /** What to do, said once for each reason, and the rules to add. */
+/** For a command that was watched without a policy: the one that allows what it did, and nothing else. */
+function policyFor(allowed: readonly SummaryLine[]): string {
+  const rules = [...new Set(allowed.flatMap((line) => line.suggestions))];
+  if (rules.length === 0) return '';
+  const shown = rules.slice(0, MAX_SUGGESTIONS).map((text) => indent(listItem(printableText(text))));
+  const more =
+    rules.length > shown.length ? `  # ... and ${rules.length - shown.length} more; --output json lists all\n` : '';
+  const head = [
+    'apiVersion: sallyport.dev/v1alpha1',
+    'kind: SecurityPolicy',
+    'metadata: {name: observed}',
+    'spec:',
+    '  podSelector: {}',
+    '  default: Deny',
+    '  allow:',
+  ];
+  return `A policy that allows this and nothing else:\n\n${head.join('\n')}\n${shown.join('')}${more}`;
+}
+
 function advice(violations: readonly SummaryLine[]): string {
   const suggestions = [...new Set(violations.flatMap((line) => line.suggestions))];
   const reasons = [...new Set(violations.map((line) => line.reason))].filter(isReason);
@@ -169,6 +191,7 @@ export function renderSummary(summary: Summary, settings: SummarySettings): stri
   return formatSummary(summary, {
     colour: wantsColour(settings.env, isTty),
     columns: isTty ? settings.columns : undefined,
+    observing,
   });
 }
 

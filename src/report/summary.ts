@@ -33,7 +33,7 @@ export interface Summary {
 
 export interface SummaryCollector {
   add(access: Access, verdict: Verdict, outcome: Outcome): void;
-  /** `suggest` writes the rule that would allow an access; asked only for violations that a rule can allow. */
+  /** `suggest` writes the rule that would allow an access; `undefined` where a rule allows it, or none can. */
   read(suggest: (access: Access, verdict: Verdict) => string | undefined): Summary;
 }
 
@@ -136,8 +136,7 @@ function withoutLongTags(access: Access): Access {
 function lineOf(cell: Cell, suggest: (access: Access, verdict: Verdict) => string | undefined): SummaryLine {
   const first = cell.samples[0];
   const operations = cell.samples.map(({ access }) => operationOf(access)).filter((name) => name !== undefined);
-  const suggestions =
-    cell.outcome === 'allowed' ? [] : cell.samples.map(({ access, verdict }) => suggest(access, verdict));
+  const suggestions = cell.samples.map(({ access, verdict }) => suggest(access, verdict));
   return {
     verdict: cell.outcome,
     class: cell.class,

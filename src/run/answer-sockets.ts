@@ -7,6 +7,8 @@ import type { Box } from './box.ts';
 
 const MAX_SOCKETS = 512;
 const MAX_WAITING = 64;
+/** Sockets asked for at once: fewer than there is room for in the channel to the init, and back. */
+const MAX_REQUESTS = 64;
 
 export type SendAnswer = (from: Endpoint, to: Endpoint, payload: Uint8Array) => void;
 
@@ -37,6 +39,7 @@ export function createAnswerSockets(box: Pick<Box, 'openAnswerSocket'>): { reado
         if (queue.length < MAX_WAITING) queue.push(again);
         return;
       }
+      if (waiting.size >= MAX_REQUESTS) return;
       waiting.set(key, [again]);
       void box.openAnswerSocket(from.address.text, from.port).then((made) => {
         if (made !== undefined) open.set(key, made);

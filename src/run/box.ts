@@ -172,8 +172,9 @@ function watchBox(child: ReturnType<typeof spawn>, control: number, inUserNamesp
         openAnswerSocket: (address, port) =>
           new Promise((settle) => {
             nextRequest += 1;
-            pending.set(nextRequest, settle);
-            channel.send({ type: 'answer-socket', request: nextRequest, address, port });
+            if (channel.send({ type: 'answer-socket', request: nextRequest, address, port }))
+              pending.set(nextRequest, settle);
+            else settle(undefined);
           }),
         exited: exit.promise,
         close: () => {

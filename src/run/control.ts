@@ -2,7 +2,7 @@
  * What the engine outside and the init inside the box say to each other over one SOCK_SEQPACKET pair: a JSON message
  * each, descriptors attached where a message says so. When either end goes, the other ends too.
  */
-import { receiveDescriptors, sendDescriptors, whenReadable } from '../platform/io/libc.ts';
+import { receiveDescriptors, sendDescriptors, SyscallError, whenReadable } from '../platform/io/libc.ts';
 
 /** Signals that pass from outside to the command. Node or the kernel keeps the rest. */
 export const PASSED_SIGNALS = [
@@ -47,8 +47,12 @@ export type ToInit =
   | { readonly type: 'signal'; readonly signal: string }
   | { readonly type: 'answer-socket'; readonly request: number; readonly address: string; readonly port: number };
 
+/** Of what a command in the box can bring about (many answers at once, its own end) nothing may be a fault of ours. */
+const UNSENT: ReadonlySet<string> = new Set(['EAGAIN', 'EPIPE', 'ECONNRESET', 'ENOBUFS', 'ENOMEM', 'ETOOMANYREFS']);
+
 export interface ControlChannel<In, Out> {
-  send(message: Out, descriptors?: readonly number[]): void;
+  /** Whether the message is on its way: not where the other end is gone, or has not read so many that no more fit. */
+  send(message: Out, descriptors?: readonly number[]): boolean;
   close(): void;
   readonly brand?: In;
 }
@@ -81,7 +85,14 @@ export function openControlChannel<In, Out>(
 
   return {
     send(message, descriptors = []) {
-      if (open) sendDescriptors(fd, Buffer.from(JSON.stringify(message)), descriptors);
+      if (!open) return false;
+      try {
+        sendDescriptors(fd, Buffer.from(JSON.stringify(message)), descriptors);
+        return true;
+      } catch (error) {
+        if (error instanceof SyscallError && UNSENT.has(error.code)) return false;
+        throw error;
+      }
     },
     close,
   };

@@ -92,7 +92,9 @@ export function runInit(exit: (status: number) => never): void {
         break;
       case 'answer-socket': {
         const fd = openAnswerSocket(message.address, message.port);
-        channel.send({ type: 'answer-socket', request: message.request }, fd === undefined ? [] : [fd]);
+        const answer = { type: 'answer-socket', request: message.request } as const;
+        // whoever asked must hear of it even where no descriptor can be sent
+        if (fd === undefined || !channel.send(answer, [fd])) channel.send(answer);
         if (fd !== undefined) closeDescriptor(fd);
         break;
       }
@@ -247,8 +249,10 @@ function attemptWrite(path: string, value: string): void {
 function openAnswerSocket(text: string, port: number): number | undefined {
   const address: Address | undefined = parseAddress(text);
   if (address === undefined) return undefined;
-  const fd = openSocket(address.family === 4 ? AF.INET : AF.INET6, SOCK.DGRAM | SOCK.NONBLOCK);
+  let fd: number | undefined;
   try {
+    // the command may have left no descriptor to be had: prlimit(2) asks for the same user only
+    fd = openSocket(address.family === 4 ? AF.INET : AF.INET6, SOCK.DGRAM | SOCK.NONBLOCK);
     const transparent = TRANSPARENT[address.family];
     setSocketOption(fd, transparent.level, transparent.name, 1);
     setSocketOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -256,7 +260,7 @@ function openAnswerSocket(text: string, port: number): number | undefined {
     bindSocket(fd, address, port);
     return fd;
   } catch {
-    closeDescriptor(fd);
+    if (fd !== undefined) closeDescriptor(fd);
     return undefined;
   }
 }

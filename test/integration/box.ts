@@ -213,11 +213,7 @@ export interface OnceResult extends Outcome {
 }
 
 /** `sallyport run` of one command, to its end. */
-export async function runOnce(
-  network: Network,
-  command: readonly string[],
-  options: OnceOptions,
-): Promise<OnceResult> {
+export async function runOnce(network: Network, command: readonly string[], options: OnceOptions): Promise<OnceResult> {
   const { user, policy, args = [], env = {}, around = [], outside = [], ...rest } = options;
   const folder = makeFolder(network, user, 'once');
   const log = join(folder, 'records.jsonl');

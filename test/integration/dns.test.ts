@@ -22,7 +22,14 @@ const short = async (words: string): Promise<readonly string[]> =>
 const statusOf = (answer: string): string => /status: (\w+)/.exec(answer)?.[1] ?? 'none';
 
 describe('a question that no rule needs', () => {
-  const servers = ['', `@${RESOLVER[4]}`, `@${RESOLVER[6]}`, `@${ATTACKER_RESOLVER}`, `@${attacker[4]}`, `@${attacker[6]}`];
+  const servers = [
+    '',
+    `@${RESOLVER[4]}`,
+    `@${RESOLVER[6]}`,
+    `@${ATTACKER_RESOLVER}`,
+    `@${attacker[4]}`,
+    `@${attacker[6]}`,
+  ];
   const ways = servers.flatMap((server) => ['+notcp', '+tcp'].map((transport) => `${server} ${transport}`.trim())); // prettier-ignore
 
   it.each(ways)('stays here, asked with: dig %s', async (way) => {
@@ -55,9 +62,22 @@ describe('a question that no rule needs', () => {
     await box().record({ verdict: 'denied', tags: { 'dns.name': 'secret-curl.attacker.test' } });
   });
 
-  it('never arrived at any server', () => {
+  it('never arrived at any server', async () => {
     const asked = [...network().queries(), ...network().attackerQueries()].filter((name) => /secret/i.test(name));
     expect(asked).toEqual([]);
+    const elsewhere = [ATTACKER_RESOLVER, attacker[4], attacker[6]];
+    const packets = [...(await network().packets()).keys()];
+    expect(packets.filter((where) => elsewhere.some((address) => where.startsWith(`${address} `)))).toEqual([]);
+  });
+
+  it.each([ATTACKER_RESOLVER, attacker[6]])('nor is port 53 of %s a way for something else', async (address) => {
+    const arrived = await countArrivals(network(), `${address} tcp 53`);
+    const said = await box().python(`
+for sent in (b'GET / HTTP/1.1\\r\\nHost: secret\\r\\n\\r\\n', b'SSH-2.0-secret\\r\\n', b'\\0\\4secret', b''):
+    print(dial('${address}', 53, sent, timeout=0.3))
+`);
+    expect(said).not.toContain('arrived');
+    expect(await arrived()).toBe(0);
   });
 
   it('sent to another port is no DNS but a datagram, and denied', async () => {

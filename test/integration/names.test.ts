@@ -28,7 +28,18 @@ deny:
 `;
 
 /** The Host field of a request, and what must become of it when it is sent to the origin's address. */
-const ALLOWED_HOSTS = ['a.sub.test', 'A.SUB.Test', 'a.sub.test.', 'a.sub.test:80', 'x.wild.test', 'y.x.wild.test', 'xn--bcher-kva.test', 'XN--BCHER-KVA.TEST', 'four.test', 'FOUR.test.:80'];
+const ALLOWED_HOSTS = [
+  'a.sub.test',
+  'A.SUB.Test',
+  'a.sub.test.',
+  'a.sub.test:80',
+  'x.wild.test',
+  'y.x.wild.test',
+  'xn--bcher-kva.test',
+  'XN--BCHER-KVA.TEST',
+  'four.test',
+  'FOUR.test.:80',
+];
 const DENIED_HOSTS = ['sub.test', 'b.a.sub.test', 'wild.test', 'sub.test.a', 'xsub.test', 'a-sub.test', 'four.test..', '.four.test', 'four..test', 'four.test:080x', 'four.test:65616', 'four.test:81',
   '[four.test]', 'four%2etest', 'four.test%00', 'four.test/', 'four.test?', 'four.test#', 'four.test\\', 'a.sub.test@denied.test', 'denied.test@a.sub.test', 'denied.test:80@four.test', 'denied.test,four.test',
   'denied.test four.test', '\xc3\xbc.sub.test', 'four\xe3\x80\x82test', 'b\xc3\xbccher.test', '*.sub.test', '*', '', '198.18.10.1', '[::ffff:198.18.10.1]', '[2001:2:0:10::1]', '[::1%25lo]', '0xc6120a01', '3323071489',

@@ -93,7 +93,11 @@ export async function openNetwork(): Promise<Network> {
     const [internet, host, certificates] = await Promise.all([
       openSpace(running),
       openSpace(running),
-      makeCertificates(folder, CERTIFIED, Object.values(ADDRESSES).flatMap((pair) => [pair[4], pair[6]])),
+      makeCertificates(
+        folder,
+        CERTIFIED,
+        Object.values(ADDRESSES).flatMap((pair) => [pair[4], pair[6]]),
+      ),
     ]);
     await joinSpaces(internet, host);
     await countPackets(internet);
@@ -178,13 +182,18 @@ async function countPackets(internet: Space): Promise<void> {
 }
 
 interface SetElement {
-  readonly elem: { readonly val: string | { readonly concat: readonly (string | number)[] }; readonly counter: { readonly packets: number } };
+  readonly elem: {
+    readonly val: string | { readonly concat: readonly (string | number)[] };
+    readonly counter: { readonly packets: number };
+  };
 }
 
 async function readPackets(internet: Space): Promise<ReadonlyMap<string, number>> {
   const counted = new Map<string, number>();
   const text = await capture([...internet.enter, 'nft', '-j', 'list', 'table', 'inet', 'arrivals']);
-  const { nftables } = JSON.parse(text) as { readonly nftables: readonly { readonly set?: { readonly elem?: readonly SetElement[] } }[] };
+  const { nftables } = JSON.parse(text) as {
+    readonly nftables: readonly { readonly set?: { readonly elem?: readonly SetElement[] } }[];
+  };
   for (const { elem } of nftables.flatMap(({ set }) => set?.elem ?? [])) {
     const { val } = elem;
     counted.set(typeof val === 'object' ? val.concat.join(' ') : String(val), elem.counter.packets);
@@ -209,7 +218,10 @@ async function startServers(
   const file = (name: string): string => join(folder, name);
   writeFileSync(file('nginx.conf'), nginxConfiguration(folder, certificates));
   writeFileSync(file('dns.conf'), dnsConfiguration(file('dns.log'), Object.values(RESOLVER), ZONE));
-  writeFileSync(file('attacker-dns.conf'), dnsConfiguration(file('attacker-dns.log'), [ATTACKER_RESOLVER], ATTACKER_ZONE));
+  writeFileSync(
+    file('attacker-dns.conf'),
+    dnsConfiguration(file('attacker-dns.log'), [ATTACKER_RESOLVER], ATTACKER_ZONE),
+  );
   const serve = (argv: readonly string[], output?: string): void => {
     running.push(start([...internet.enter, ...argv], output === undefined ? {} : { file: output }));
   }; // prettier-ignore
@@ -323,7 +335,17 @@ const ZONE = [
 const ATTACKER_ZONE = [both('allowed.test', ADDRESSES.attacker), both('denied.test', ADDRESSES.attacker)];
 
 function dnsConfiguration(log: string, addresses: readonly string[], zone: readonly string[]): string {
-  const lines = ['user=root', 'pid-file=', 'no-resolv', 'no-hosts', 'bind-interfaces', 'local=/#/', 'log-queries=extra', `log-facility=${log}`, 'cache-size=0'];
+  const lines = [
+    'user=root',
+    'pid-file=',
+    'no-resolv',
+    'no-hosts',
+    'bind-interfaces',
+    'local=/#/',
+    'log-queries=extra',
+    `log-facility=${log}`,
+    'cache-size=0',
+  ];
   return [...lines, ...addresses.map((address) => `listen-address=${address}`), ...zone, ''].join('\n'); // prettier-ignore
 }
 

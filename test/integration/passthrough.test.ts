@@ -4,7 +4,16 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { asUser, makeFolder, PROGRAM, runOnce, USERS, userEnvironment, type OnceOptions, type OnceResult } from './box.ts';
+import {
+  asUser,
+  makeFolder,
+  PROGRAM,
+  runOnce,
+  USERS,
+  userEnvironment,
+  type OnceOptions,
+  type OnceResult,
+} from './box.ts';
 import { ADDRESSES, PORTS } from './network.ts';
 import { run, start, until } from './processes.ts';
 import { countArrivals, useNetwork } from './suite.ts';

@@ -69,7 +69,9 @@ function answerOf(status: number, body: string): Answer {
 const words = process.argv.slice(2);
 for (let at = 0; at < words.length; at += 4) {
   const [kind = '', host = '', port = '', text = ''] = words.slice(at, at + 4);
-  const answer = await ask(kind, host, Number(port), text).catch((error: unknown): Answer => ({ error: describe(error) }));
+  const answer = await ask(kind, host, Number(port), text).catch((error: unknown): Answer => ({
+    error: describe(error),
+  }));
   console.log(JSON.stringify(answer));
 }
 
