@@ -66,12 +66,12 @@ describe('policies from text', () => {
     [
       'a key twice',
       GOOD.replace('  default: Deny', '  default: Deny\n  default: Allow'),
-      /^p\.yaml:7:3 : is there twice/,
+      /^p\.yaml:7:3 : the key \w+ is there twice/,
     ],
     [
       'a key twice in JSON',
       '{"kind": "SecurityPolicy", "kind": "ClusterSecurityPolicy"}',
-      /^p\.yaml:1:\d+ : is there twice/,
+      /^p\.yaml:1:\d+ : the key \w+ is there twice/,
     ],
     ['what is no YAML', 'a: [1, 2\nb: }', /^p\.yaml:\d+:\d+ : /],
     ['a tab for indentation', 'a:\n\tb: 1', /^p\.yaml:2:\d+ : /],

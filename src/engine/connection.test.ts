@@ -7,11 +7,12 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parsePolicies } from '../api/parse.ts';
+import type { Permit } from '../model/verdict.ts';
 import { compileSnapshot } from '../policy/compile.ts';
 import { suggestRule } from '../policy/suggest.ts';
 import { createReporter } from '../report/reporter.ts';
 import { createBindings } from './bindings.ts';
-import { handleConnection } from './connection.ts';
+import { handleConnection, type ConnectionParts } from './connection.ts';
 import type { DnsProxy } from './intercept/dns/proxy.ts';
 import { createJudge } from './judge.ts';
 
@@ -39,6 +40,7 @@ async function stage(
   rules: string,
   onOrigin: (socket: net.Socket) => void,
   detectionTimeoutMs = 5_000,
+  replaced: Partial<ConnectionParts> = {},
 ): Promise<Stage> {
   const parsed = parsePolicies(
     `apiVersion: sallyport.dev/v1alpha1\nkind: SecurityPolicy\nmetadata: {name: test}\nspec:\n  podSelector: {}\n  default: Deny\n${rules}`,
@@ -78,6 +80,7 @@ async function stage(
         detectionTimeoutMs,
         onFault: (error) => faults.push(error),
         connect: () => net.connect({ host: '127.0.0.1', port: portOf(origin), allowHalfOpen: true, noDelay: true }),
+        ...replaced,
       },
       socket,
     );
@@ -224,5 +227,63 @@ describe('a connection', () => {
     }
     expect(length).toBe(sent.length);
     expect(hash.digest('hex')).toBe(createHash('sha256').update(sent).digest('hex'));
+  });
+
+  it('keeps few of its own answers for a client that reads none, and goes on when it does', async () => {
+    const count = 60_000;
+    const { port, denials } = await stage(
+      `  allow: [{http: {hosts: ['other.test'], cidrs: ${LOOPBACK}}}]`,
+      () => undefined,
+    );
+    const socket = net.connect(port, '127.0.0.1');
+    closers.push(() => socket.destroy());
+    socket.pause();
+    socket.write('GET / HTTP/1.1\r\nHost: denied.test\r\n\r\n'.repeat(count));
+    let judged = -1;
+    await expect
+      .poll(
+        () => {
+          const before = judged;
+          judged = denials().length;
+          return judged > 0 && judged === before;
+        },
+        { interval: 300, timeout: 10_000 },
+      )
+      .toBe(true);
+    // the kernel keeps some megabytes
+    expect(judged).toBeLessThan(count * 0.7);
+
+    let answers = 0;
+    let rest = '';
+    for await (const bytes of socket) {
+      const parts = (rest + (bytes as Buffer).toString('latin1')).split('HTTP/1.1 403 ');
+      answers += parts.length - 1;
+      rest = (parts.at(-1) ?? '').slice(-16);
+      if (answers === count) break;
+    }
+    expect(answers).toBe(count);
+  }, 30_000);
+
+  it('ends alone where the firewall is at fault after a name was resolved', async () => {
+    const { port, faults } = await stage(
+      `  allow: [{http: {hosts: ['allowed.test'], cidrs: ${LOOPBACK}}}]`,
+      () => undefined,
+      5_000,
+      {
+        judge: (original, _dialled, act, then) => {
+          const access = { ...act, destination: { ...original, requestedName: undefined, names: [] } };
+          setImmediate(() => {
+            then({ effect: 'allow', permit: {} as Permit, access });
+          });
+          return undefined;
+        },
+        connect: () => {
+          throw new Error('no socket');
+        },
+      },
+    );
+    const { error } = await talk(port, 'GET / HTTP/1.1\r\nHost: allowed.test\r\n\r\n');
+    expect(error).toBe('ECONNRESET');
+    expect(faults.map(String)).toEqual(['Error: no socket']);
   });
 });

@@ -35,6 +35,8 @@ const DNS_PORT = 53;
 const LINGER_MS = 5_000;
 /** More than any head or hello that is looked at. */
 const MAX_UNIDENTIFIED_BYTES = 64 * 1024;
+/** Answers that the application does not read; past them its requests are not read. */
+const MAX_UNREAD_BYTES = 256 * 1024;
 
 export function handleConnection(parts: ConnectionParts, downstream: net.Socket): void {
   const { reporter } = parts;
@@ -86,10 +88,15 @@ function carry(
   /** The session itself wants no more for now, whatever the upstream could take. */
   let held = false;
 
-  const deadline = setTimeout(onDeadline, parts.detectionTimeoutMs);
+  const deadline = setTimeout(() => {
+    contain(onDeadline);
+  }, parts.detectionTimeoutMs);
   downstream.on('data', onDownstream);
   downstream.on('end', onDownstreamEnd);
-  downstream.on('drain', () => upstream?.resume());
+  downstream.on('drain', () => {
+    upstream?.resume();
+    resumeDownstream();
+  });
   downstream.on('close', () => {
     clearTimeout(deadline);
     // whoever only listened has accessed it too
@@ -103,19 +110,21 @@ function carry(
 
   // ── identify ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The boundary of a connection: a fault of ours on its bytes ends it, and it alone. */
   function onDownstream(bytes: Buffer): void {
-    try {
+    contain(() => {
       takeDownstream(bytes);
-    } catch (error) {
-      onFault(error);
-    }
+    });
   }
 
-  function onFault(error: unknown): void {
-    reporter.upstreamError('fault');
-    parts.onFault(error);
-    io.reset();
+  /** The boundary of a connection, for every event of it: a fault of ours ends it, and it alone. */
+  function contain(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      reporter.upstreamError('fault');
+      parts.onFault(error);
+      io.reset();
+    }
   }
 
   function takeDownstream(bytes: Buffer): void {
@@ -166,8 +175,10 @@ function carry(
       clearTimeout(deadline);
       const answer = judge(original, dialled, act, (late) => {
         if (downstream.destroyed) return;
-        note(late);
-        then(late);
+        contain(() => {
+          note(late);
+          then(late);
+        });
       });
       if (answer !== undefined) note(answer);
       return answer;
@@ -177,7 +188,10 @@ function carry(
       if (!socket.write(bytes)) downstream.pause();
     },
     toDownstream(bytes) {
-      if (!downstream.write(bytes)) upstream?.pause();
+      if (downstream.write(bytes)) return;
+      upstream?.pause();
+      // the server is held by now: what still grows is our own answers to requests that nobody waits for
+      if (downstream.writableLength > MAX_UNREAD_BYTES) downstream.pause();
     },
     endUpstream() {
       upstream?.end();
@@ -210,7 +224,7 @@ function carry(
     },
     resumeDownstream() {
       held = false;
-      if (upstream?.writableNeedDrain !== true) downstream.resume();
+      resumeDownstream();
     },
   };
 
@@ -226,20 +240,18 @@ function carry(
     const socket = parts.connect(to, original.port);
     upstream = socket;
     socket.on('data', (bytes: Buffer) => {
-      try {
+      contain(() => {
         if (session === undefined || spliced) io.toDownstream(bytes);
         else session.fromUpstream(bytes);
-      } catch (error) {
-        onFault(error);
-      }
+      });
     });
-    socket.on('drain', () => {
-      if (!held) downstream.resume();
-    });
+    socket.on('drain', resumeDownstream);
     socket.on('end', () => {
       upstreamEnded = true;
-      if (session === undefined || spliced) downstream.end();
-      else session.upstreamEnded();
+      contain(() => {
+        if (session === undefined || spliced) downstream.end();
+        else session.upstreamEnded();
+      });
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       reporter.upstreamError(error.code ?? 'unknown');
@@ -253,7 +265,16 @@ function carry(
     return socket;
   }
 
+  function resumeDownstream(): void {
+    const isFull = upstream?.writableNeedDrain === true || downstream.writableLength > MAX_UNREAD_BYTES;
+    if (!held && !isFull) downstream.resume();
+  }
+
   function onDownstreamEnd(): void {
+    contain(endDownstream);
+  }
+
+  function endDownstream(): void {
     if (session !== undefined) {
       session.downstreamEnded();
     } else if (unidentified !== undefined) {

@@ -51,7 +51,7 @@ export function startEngine(parts: EngineParts, { listeners, dropLog }: EngineLi
     closers.push(() => {
       server.close();
     });
-    closers.push(receiveDatagrams(descriptor, udp.handle));
+    closers.push(receiveDatagrams(descriptor, udp.handle, parts.onFault));
   }
   if (dropLog !== undefined) {
     const read = createDropLogReader(dropLog);
@@ -70,7 +70,11 @@ export function startEngine(parts: EngineParts, { listeners, dropLog }: EngineLi
   };
 }
 
-function receiveDatagrams(fd: number, handle: (datagram: Datagram) => void): () => void {
+function receiveDatagrams(
+  fd: number,
+  handle: (datagram: Datagram) => void,
+  onFault: (error: unknown) => void,
+): () => void {
   const receive = createDatagramReceiver(fd);
   return whenReadable(fd, () => {
     for (let count = 0; count < DATAGRAMS_A_TURN; count += 1) {
@@ -81,7 +85,12 @@ function receiveDatagrams(fd: number, handle: (datagram: Datagram) => void): () 
         continue; // an ICMP error of an earlier answer, reported on this socket
       }
       if (datagram === undefined) return;
-      if (datagram !== 'unusable') handle(datagram);
+      if (datagram === 'unusable') continue;
+      try {
+        handle(datagram);
+      } catch (error) {
+        onFault(error);
+      }
     }
   });
 }

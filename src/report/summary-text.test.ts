@@ -205,13 +205,13 @@ describe('a command that was watched without a policy', () => {
   const summary = { totals: { allowed: 1, denied: 0, notified: 0 }, unlisted: 0, lines: [line] };
   const settings = { when: 'always', output: 'text', isTty: false, columns: undefined, env: {} } as const;
 
-  it('gets the policy that allows what it did', () => {
+  test('gets the policy that allows what it did', () => {
     expect(renderSummary(summary, { ...settings, observing: true })).toContain(
       '  default: Deny\n  allow:\n  - tls: {hosts: [api.test], ports: [443]}',
     );
   });
 
-  it('gets none where it was not watched', () => {
+  test('gets none where it was not watched', () => {
     expect(renderSummary(summary, { ...settings, observing: false })).not.toContain('SecurityPolicy');
   });
 });

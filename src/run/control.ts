@@ -53,7 +53,7 @@ const UNSENT: ReadonlySet<string> = new Set(['EAGAIN', 'EPIPE', 'ECONNRESET', 'E
 export interface ControlChannel<In, Out> {
   /** Whether the message is on its way: not where the other end is gone, or has not read so many that no more fit. */
   send(message: Out, descriptors?: readonly number[]): boolean;
-  close(): void;
+  readonly close: () => void;
   readonly brand?: In;
 }
 

@@ -29,7 +29,7 @@ import { openNetworkConfigurator } from '../platform/io/netlink.ts';
 import { parseAddress, parseCidr, type Address, type Cidr } from '../platform/pure/address.ts';
 import { SallyportError } from '../platform/pure/errors.ts';
 import { openControlChannel, PASSED_SIGNALS, type BoxPlan, type FromInit, type ToInit } from './control.ts';
-import { hideSockets, mountDevices, mountProc, mountResolvConf, sealKernelFiles } from './mounts.ts';
+import { enterAgain, hideSockets, mountDevices, mountProc, mountResolvConf, sealKernelFiles } from './mounts.ts';
 import { buildSeccompFilter } from './seccomp.ts';
 
 const CONTROL_DESCRIPTOR = 3;
@@ -268,9 +268,11 @@ function openAnswerSocket(text: string, port: number): number | undefined {
 // ── the file system and the command ──────────────────────────────────────────────────────────────────────────────
 
 function sealFileSystem(plan: BoxPlan): void {
+  const workingDirectory = process.cwd();
   mountProc();
   hideSockets(plan.hiddenFolders, plan.hiddenSockets);
   mountDevices([0, 1, STDERR_DESCRIPTOR]);
   if (plan.resolvConf !== undefined) mountResolvConf(plan.resolvConf.path, plan.resolvConf.text);
   sealKernelFiles();
+  enterAgain(workingDirectory, ['/proc', '/dev', '/sys', ...plan.hiddenFolders]);
 }

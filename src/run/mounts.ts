@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { isatty } from 'node:tty';
+import { SallyportError } from '../platform/pure/errors.ts';
 import { attachMount, cloneMount, makeReadOnly, mountAt, MS, SyscallError } from '../platform/io/libc.ts';
 
 /** Device nodes that a command may have: they reach no disk, no memory and no network. */
@@ -130,6 +131,24 @@ export function mountResolvConf(path: string, text: string): void {
   mountAt(own, path, null, MS.BIND, null);
   makeReadOnly(path);
   unlinkSync(own);
+}
+
+/**
+ * The working directory by its path again, where it lies in one of the `masked` folders. It is a place in a mount and no
+ * path: it would stay what the mask hides, and every relative path would lead there.
+ */
+export function enterAgain(path: string, masked: readonly string[]): void {
+  if (!masked.some((folder) => path === folder || path.startsWith(`${folder}/`))) return;
+  try {
+    process.chdir(path);
+  } catch (error) {
+    throw new SallyportError(
+      'usage',
+      `the working directory ${path} is hidden from the command`,
+      'Start it from another folder.',
+      error,
+    );
+  }
 }
 
 /** A path that vanished since it was listed hides itself; every other failure is one of ours. */

@@ -188,7 +188,7 @@ function comparable(outcome: Outcome): Omit<Outcome, 'writes'> {
 }
 
 /** `http GET allowed.test/x?q`, with the doubt if there is one. */
-export function describeAct(act: Act): string {
+function describeAct(act: Act): string {
   const { tags } = act;
   const operation = act.operation.name ?? '-';
   const path =

@@ -14,7 +14,7 @@ import { run, start, until, type Outcome, type Running } from './processes.ts';
 export const USERS = ['root', 'user'] as const;
 export type User = (typeof USERS)[number];
 /** Nobody's: no entry in any user database. */
-export const USER_ID = 61234;
+const USER_ID = 61234;
 
 export const PROGRAM = [process.execPath, join(REPOSITORY, 'cmd/sallyport.ts')];
 
@@ -178,7 +178,7 @@ export async function openBox(network: Network, options: BoxOptions): Promise<Bo
       if (result.status !== 0) throw new Error(`python ended with ${result.status}: ${result.stderr}`);
       return result.stdout.trim();
     },
-    records: () => readLines<VerdictRecord>(log).slice(forgotten),
+    records: () => (readLines(log) as readonly VerdictRecord[]).slice(forgotten),
     async forget() {
       await sleep(RECORDED_WITHIN_MS);
       forgotten = readLines(log).length;
@@ -222,7 +222,7 @@ export async function runOnce(network: Network, command: readonly string[], opti
   const started = asUser(network, user, folder, { ...userEnvironment(folder), ...env }, argv);
   const { enter } = network.host;
   const outcome = await run([...enter, ...outside, ...started.slice(enter.length)], rest);
-  return { ...outcome, folder, records: readLines<VerdictRecord>(log) };
+  return { ...outcome, folder, records: readLines(log) as readonly VerdictRecord[] };
 }
 
 function hasPart(whole: unknown, part: unknown): boolean {

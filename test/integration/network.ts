@@ -108,8 +108,8 @@ export async function openNetwork(): Promise<Network> {
       internet,
       folder,
       certificates,
-      http: () => readLines<HttpArrival>(join(folder, 'http.jsonl')),
-      echo: () => readLines<EchoArrival>(join(folder, 'echo.jsonl')),
+      http: () => readLines(join(folder, 'http.jsonl')) as readonly HttpArrival[],
+      echo: () => readLines(join(folder, 'echo.jsonl')) as readonly EchoArrival[],
       queries: () => readQueries(join(folder, 'dns.log')),
       attackerQueries: () => readQueries(join(folder, 'attacker-dns.log')),
       packets: () => readPackets(internet),
@@ -196,7 +196,7 @@ async function readPackets(internet: Space): Promise<ReadonlyMap<string, number>
   };
   for (const { elem } of nftables.flatMap(({ set }) => set?.elem ?? [])) {
     const { val } = elem;
-    counted.set(typeof val === 'object' ? val.concat.join(' ') : String(val), elem.counter.packets);
+    counted.set(typeof val === 'object' ? val.concat.join(' ') : val, elem.counter.packets);
   }
   return counted;
 }
@@ -352,7 +352,7 @@ function dnsConfiguration(log: string, addresses: readonly string[], zone: reado
 // ── logs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Whole lines only: a server may be writing the last. A log that is not there yet is empty. */
-export function readLines<T>(file: string): readonly T[] {
+export function readLines(file: string): readonly unknown[] {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -363,7 +363,7 @@ export function readLines<T>(file: string): readonly T[] {
     .slice(0, text.lastIndexOf('\n') + 1)
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as T);
+    .map((line): unknown => JSON.parse(line));
 }
 
 function readQueries(file: string): readonly string[] {

@@ -8,9 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
-export const COMMAND_LINE = join(REPOSITORY, 'cmd/sallyport.ts');
-export const FIXTURES = fileURLToPath(new URL('../fixtures/', import.meta.url));
+const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
+const COMMAND_LINE = join(REPOSITORY, 'cmd/sallyport.ts');
 
 /** Who runs it. `uid` is one that no account of the machine has. */
 export interface Person {
