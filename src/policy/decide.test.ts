@@ -307,7 +307,14 @@ describe('what a name may answer with', () => {
   it.each([
     [{ hosts: ['host.sallyport.internal'] }, 'allow'],
     [{ hosts: ['host.sallyport.internal'], cidrs: ['192.0.0.1'] }, 'allow'],
+    [{ hosts: ['host.sallyport.internal'], cidrs: ['0.0.0.0/0'] }, 'allow'],
     [{ cidrs: ['192.0.0.0/24'] }, 'allow'],
+    [{ cidrs: ['0.0.0.0/0', '192.0.0.0/24'] }, 'allow'],
+    // whoever leaves out 127.0.0.0/8 means the host's loopback, and every wide range does not mean it
+    [{ cidrs: ['0.0.0.0/0'], except: ['127.0.0.0/8'] }, 'address'],
+    [{ cidrs: ['192.0.0.0/16'] }, 'address'],
+    [{ hosts: ['*'], cidrs: ['0.0.0.0/0'] }, 'address'],
+    [{ hosts: ['other.internal'], cidrs: ['0.0.0.0/0'] }, 'address'],
     [{ hosts: ['*'] }, 'address'],
     [{ hosts: ['**.internal'] }, 'address'],
     [{ hosts: ['other.internal'] }, 'address'],

@@ -98,7 +98,7 @@ function judgeQuery(view: View, access: Access): Judgement {
   let allowed = BY_DEFAULT;
   for (const [index, reason] of scopesOf(view)) {
     const judgement = queryAllowed(index, access, name, serves);
-    if (judgement === undefined) return denialFor(reason);
+    if (judgement === undefined) return denialFor(access.doubt ?? reason);
     allowed = judgement;
   }
   return allowed;

@@ -120,10 +120,11 @@ function matchAllowedDestination(rule: CompiledRule, access: Access, facts: Addr
   const { address } = access.destination;
   // a query goes to our own resolvers, whichever it was sent to
   const anyAddress = facts.anyAddress === true || access.class === 'dns';
-  const inCidrs = rule.cidrs !== undefined && isIn(address, rule.cidrs);
-  if (rule.cidrs !== undefined && !inCidrs && (rule.hosts === undefined || facts.anyAddress !== true)) return NO;
+  const inRange = rule.cidrs !== undefined && isIn(address, rule.cidrs);
+  if (rule.cidrs !== undefined && !inRange && (rule.hosts === undefined || facts.anyAddress !== true)) return NO;
   if (isExcepted(rule, access)) return NO;
-  if (rule.hosts === undefined) return YES;
+  const inCidrs = inRange && (anyAddress || isMeant(address, rule.cidrs, facts));
+  if (rule.hosts === undefined) return inRange && !inCidrs ? NO : YES;
   if (isIn(address, rule.hostAddresses) && literalAgrees(access)) return YES;
   let match: Match = NO;
   for (const host of rule.hosts) {
@@ -157,11 +158,24 @@ function matchAllowedHost(rule: CompiledRule, host: HostTest, access: Access): M
 
 /** Whether a name that the pattern matches may answer with the address, without `cidrs` of the rule. */
 export function mayAnswerWith(pattern: string, exact: boolean, address: Address, facts: AddressFacts): boolean {
-  for (const [name, addresses] of facts.virtualHosts) {
-    if (addresses.some((virtual) => virtual.text === address.text)) return exact && pattern === name;
-  }
+  const virtual = virtualName(address, facts);
+  if (virtual !== undefined) return exact && pattern === virtual;
   const kind = classifyAddress(address, facts.protectedRanges);
   return kind === 'public' || (kind === 'private' && exact);
+}
+
+/** The name that the firewall itself answers with this address. */
+function virtualName(address: Address, facts: AddressFacts): string | undefined {
+  for (const [name, addresses] of facts.virtualHosts) {
+    if (addresses.some((virtual) => virtual.text === address.text)) return name;
+  }
+  return undefined;
+}
+
+/** An address that the firewall itself gives a meaning, as the host's loopback, is meant by narrow ranges: `0.0.0.0/0` is no word of it. */
+function isMeant(address: Address, ranges: readonly Cidr[], facts: AddressFacts): boolean {
+  if (virtualName(address, facts) === undefined) return true;
+  return ranges.some((range) => range.prefix >= (address.family === 4 ? 24 : 48) && isIn(address, [range]));
 }
 
 /** For a deny rule: any name that it has or claims counts. */

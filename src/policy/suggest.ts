@@ -1,9 +1,12 @@
-/** The smallest rule that would allow an access, as a line of YAML for the `allow` list of a policy. */
+/**
+ * The smallest rule that would allow an access, as a line of YAML for the `allow` list of a policy. `undefined` where none
+ * should: a query that nobody could read has no name, and a rule for any name would open DNS to everything.
+ */
 import type { Access } from '../model/access.ts';
 import { isMethod, isPathPattern } from '../platform/pure/patterns.ts';
 import { classifyAddress } from './match/address-class.ts';
 
-export function suggestRule(access: Access): string {
+export function suggestRule(access: Access): string | undefined {
   const { destination, tags } = access;
   const { address, port, requestedName, names } = destination;
   const name = requestedName ?? names[0];
@@ -12,11 +15,13 @@ export function suggestRule(access: Access): string {
     name !== undefined && name !== address.text && classifyAddress(address, []) === 'special' && port !== 0;
   const cidrs = special ? `, cidrs: [${quote(`${address.text}/${address.family === 4 ? 32 : 128}`)}]` : '';
   switch (access.class) {
-    case 'dns':
+    case 'dns': {
+      const asked = tags['dns.name'];
+      if (asked === undefined) return undefined;
       // asked for to connect: the rule for the connection lets the name be asked for too
-      if (tags['dns.type'] === 'A' || tags['dns.type'] === 'AAAA')
-        return `- tls: {hosts: [${quote(tags['dns.name'] ?? '*')}]}`;
-      return `- dns: {names: [${quote(tags['dns.name'] ?? '*')}], types: [${quote(tags['dns.type'] ?? 'A')}]}`;
+      if (tags['dns.type'] === 'A' || tags['dns.type'] === 'AAAA') return `- tls: {hosts: [${quote(asked)}]}`;
+      return `- dns: {names: [${quote(asked)}], types: [${quote(tags['dns.type'] ?? 'A')}]}`;
+    }
     case 'icmp':
       return `- icmp: {cidrs: [${quote(address.text)}]}`;
     case 'tls':

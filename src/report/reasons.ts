@@ -116,8 +116,13 @@ export const REASONS: Readonly<Record<Reason, ReasonText>> = {
 };
 
 /** What to do about a denial, with the rule to add where one helps. `suggest` is `suggestRule` of the policy layer. */
-export function remedyFor(access: Access, judgement: Judgement, suggest: (access: Access) => string): string {
+export function remedyFor(
+  access: Access,
+  judgement: Judgement,
+  suggest: (access: Access) => string | undefined,
+): string {
   const text = REASONS[judgement.reason];
   if (judgement.effect === 'allow') return NONE_NEEDED;
-  return text.ruleHelps ? `${text.remedy}\n${suggest(access).trimEnd()}` : text.remedy;
+  const rule = text.ruleHelps ? suggest(access) : undefined;
+  return rule === undefined ? text.remedy : `${text.remedy}\n${rule.trimEnd()}`;
 }

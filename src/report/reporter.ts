@@ -22,7 +22,7 @@ export interface ReporterOptions {
   readonly recordAllowed: number;
   readonly snapshotVersion: string;
   /** Writes the rule that would allow an access: `suggestRule` of the policy layer. */
-  readonly suggest: (access: Access) => string;
+  readonly suggest: (access: Access) => string | undefined;
   readonly runId?: string;
   readonly nowMs?: () => number;
   /** 0 to 1; decides which allowed accesses are recorded. */

@@ -59,6 +59,11 @@ export function readIpv6Routes(path = '/proc/net/ipv6_route'): readonly Cidr[] {
   return routes.size > MAX_ROUTES && everything !== undefined ? [everything] : [...routes.values()];
 }
 
+/** What leads to whoever dials it: loopback, and what the kernel takes for it (0.0.0.0, ::). */
+export function isOwnHost(address: Address): boolean {
+  return isLoopback(address) || (address.family === 4 ? address.bits[0] >>> 24 === 0 : address.text === '::');
+}
+
 function isLoopback(address: Address): boolean {
   return address.family === 4 ? address.bits[0] >>> 24 === 127 : address.text === '::1';
 }

@@ -14,8 +14,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { isatty } from 'node:tty';
-import { SallyportError } from '../platform/pure/errors.ts';
 import { attachMount, cloneMount, makeReadOnly, mountAt, MS, SyscallError } from '../platform/io/libc.ts';
+import { SallyportError } from '../platform/pure/errors.ts';
 
 /** Device nodes that a command may have: they reach no disk, no memory and no network. */
 const DEVICES = [

@@ -16,6 +16,7 @@ import { HOST_LOOPBACK_ADDRESSES, HOST_LOOPBACK_NAME, VIRTUAL_HOSTS } from '../m
 import { foregroundGroupOf, sendDatagram, takeForeground } from '../platform/io/libc.ts';
 import type { Address } from '../platform/pure/address.ts';
 import { SallyportError } from '../platform/pure/errors.ts';
+import { printableText } from '../platform/pure/printable.ts';
 import { compileSnapshot } from '../policy/compile.ts';
 import { mayAnswer } from '../policy/decide.ts';
 import { suggestRule } from '../policy/suggest.ts';
@@ -25,7 +26,7 @@ import { createAnswerSockets } from './answer-sockets.ts';
 import { openBox, type BoxExit } from './box.ts';
 import { PASSED_SIGNALS, type BoxPlan } from './control.ts';
 import { findHiddenSockets } from './hidden-sockets.ts';
-import { readIpv6Routes, readHostNames, readResolvConf } from './host.ts';
+import { isOwnHost, readIpv6Routes, readHostNames, readResolvConf } from './host.ts';
 import type { RunOptions } from './options.ts';
 import { renderSummary } from '../report/summary-text.ts';
 
@@ -94,7 +95,8 @@ export async function runCommand(options: RunOptions, init: readonly string[]): 
     snapshot: () => snapshot,
     bindings,
     reporter,
-    resolve: (name, family) => dns.resolve(name, family),
+    // inside, such an address is the box's own; dialled from here it would be the host's
+    resolve: async (name, family) => (await dns.resolve(name, family)).filter((address) => !isOwnHost(address)),
   });
   const dns = createDnsProxy({
     client,
@@ -161,7 +163,7 @@ function createFaultPrinter(): (error: unknown) => void {
     if (said.has(text) || said.size >= MAX_SAID_FAULTS) return;
     said.add(text);
     process.stderr.write(
-      `sallyport: a connection was ended by a fault of sallyport itself. Please report it:\n${text}\n`,
+      `sallyport: a connection was ended by a fault of sallyport itself. Please report it:\n${printableText(text)}\n`,
     );
   };
 }

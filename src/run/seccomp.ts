@@ -1,6 +1,7 @@
 /**
  * The system calls that would lead past the packet filter, as a seccomp filter. A network namespace does not hold
- * them: vsock knows none, io_uring opens sockets where no filter looks, and TIOCSTI types into the shell that outlives us.
+ * them: vsock knows none, io_uring opens sockets where no filter looks, TIOCSTI types into the shell that outlives us, and
+ * request_key has the kernel start a program of the host that looks up the name that was asked for (key.dns_resolver).
  * Unknown architectures and call conventions get ENOSYS for everything that is looked at elsewhere.
  */
 import { AF } from '../platform/io/libc.ts';
@@ -12,22 +13,45 @@ interface CallNumbers {
   readonly socket: number;
   readonly ioctl: number;
   readonly ioUringSetup: number;
+  readonly requestKey: number;
   /** socketcall(2) hides its arguments in memory: what opens a socket through it is refused as a whole. */
   readonly socketcall?: number;
 }
 
 // /usr/include/linux/audit.h, asm/unistd*.h
-const X86_64: CallNumbers = { audit: 0xc000003e, seccomp: 317, socket: 41, ioctl: 16, ioUringSetup: 425 };
+const X86_64: CallNumbers = {
+  audit: 0xc000003e,
+  seccomp: 317,
+  socket: 41,
+  ioctl: 16,
+  ioUringSetup: 425,
+  requestKey: 249,
+};
 const I386: CallNumbers = {
   audit: 0x40000003,
   seccomp: 354,
   socket: 359,
   ioctl: 54,
   ioUringSetup: 425,
+  requestKey: 287,
   socketcall: 102,
 };
-const ARM64: CallNumbers = { audit: 0xc00000b7, seccomp: 277, socket: 198, ioctl: 29, ioUringSetup: 425 };
-const ARM: CallNumbers = { audit: 0x40000028, seccomp: 383, socket: 281, ioctl: 54, ioUringSetup: 425 };
+const ARM64: CallNumbers = {
+  audit: 0xc00000b7,
+  seccomp: 277,
+  socket: 198,
+  ioctl: 29,
+  ioUringSetup: 425,
+  requestKey: 218,
+};
+const ARM: CallNumbers = {
+  audit: 0x40000028,
+  seccomp: 383,
+  socket: 281,
+  ioctl: 54,
+  ioUringSetup: 425,
+  requestKey: 310,
+};
 
 const ARCHITECTURES: Readonly<Record<string, { readonly native: CallNumbers; readonly compat: CallNumbers }>> = {
   x64: { native: X86_64, compat: I386 },
@@ -82,6 +106,7 @@ function linesFor(label: string, numbers: CallNumbers, refuseX32: boolean): Line
     { op: 'jump-if-equal', value: numbers.socket, to: `${label}-socket` },
     { op: 'jump-if-equal', value: numbers.ioctl, to: `${label}-ioctl` },
     { op: 'jump-if-equal', value: numbers.ioUringSetup, to: `${label}-nosys` },
+    { op: 'jump-if-equal', value: numbers.requestKey, to: `${label}-nosys` },
   );
   if (numbers.socketcall !== undefined) {
     lines.push({ op: 'jump-if-equal', value: numbers.socketcall, to: `${label}-socketcall` });

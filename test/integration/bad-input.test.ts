@@ -1,5 +1,5 @@
 /** What cannot be run as asked says where, what and what to do, ends with a status of its own, and starts no command. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -124,6 +124,18 @@ describe('a policy', () => {
       allow('s3: {buckets: [b]}'),
       ['p.yaml:8:', 'spec.allow[0].s3', 'not in this version', 'http, tls, tcp'],
     ],
+    ['an unknown block', allow('htttp: {hosts: [a.example]}'), ['p.yaml:8:', 'spec.allow[0].htttp']],
+    ['a null list', allow('http: {hosts: }'), ['p.yaml:8:', 'spec.allow[0].http.hosts', 'null']],
+    ['an empty host', allow('http: {hosts: [""]}'), ['p.yaml:8:', 'spec.allow[0].http.hosts[0]']],
+    [
+      'a host that is a URL',
+      allow('http: {hosts: ["http://a.example/"]}'),
+      ['p.yaml:8:', 'spec.allow[0].http.hosts[0]'],
+    ],
+    ['no selector', HEAD.replace('  podSelector: {}\n', ''), ['spec.podSelector', 'required']],
+    ['a key twice', `${HEAD}  default: Allow\n`, ['p.yaml:7:3']],
+    ['a list of documents', '- a\n- b\n', ['p.yaml:1:']],
+    ['a tag that would run something', `${HEAD}  allow: !!js/function "x"\n`, ['p.yaml:7:']],
     ['no default', HEAD.replace('  default: Deny\n', ''), ['spec.default', 'required', 'default: Deny']],
     ['another kind', HEAD.replace('SecurityPolicy', 'NetworkPolicy'), ['p.yaml:2:', 'kind', 'SecurityPolicy']],
     ['another version', HEAD.replace('v1alpha1', 'v9'), ['p.yaml:1:', 'apiVersion', 'v1alpha1']],
@@ -168,6 +180,14 @@ describe('a policy', () => {
     expect(stderr).toBe('sallyport: cannot read nowhere.yaml: there is no such file\n  Check the path.\n');
   });
 
+  it('that may not be read', async () => {
+    const secret = workspace.file('secret.yaml', HEAD);
+    chmodSync(secret, 0);
+    const { code, stderr } = await attempt(['--policy', 'secret.yaml']);
+    expect(code).toBe(STATUS.inputMissing);
+    expect(stderr).toMatch(/^sallyport: cannot read secret\.yaml: .*permi/);
+  });
+
   it('that is a directory', async () => {
     mkdirSync(join(workspace.path, 'folder'));
     const { code, stderr } = await attempt(['--policy', 'folder']);
@@ -201,6 +221,16 @@ describe('a command', () => {
       const { code, stderr } = await start(name);
       expect(code).toBe(STATUS.notExecutable);
       expect(stderr).toMatch(new RegExp(`^sallyport: cannot execute ${name}: .*${what}\\n {2}\\S`));
+    }
+  });
+
+  it('that is a script whose interpreter is not there, or no name at all', async () => {
+    workspace.file('broken', '#!/no/such/interpreter\n');
+    chmodSync(join(workspace.path, 'broken'), 0o755);
+    for (const name of ['./broken', './none/at/all', '']) {
+      const { code, stderr } = await start(name);
+      expect(code).toBe(STATUS.notFound);
+      expect(stderr).toMatch(/^sallyport: .*(not found|is empty).*\n {2}\S/m);
     }
   });
 
@@ -246,6 +276,18 @@ describe('options', () => {
     expect(stderr).toMatch(/^sallyport: cannot write records to \/nowhere\/log\.jsonl: .*\n {2}Give --log/);
   });
 
+  it('a log that is a folder', async () => {
+    const { code, stderr } = await attempt([...notify, '--log', '.']);
+    expect(code).toBe(STATUS.cannotCreate);
+    expect(stderr).toMatch(/^sallyport: cannot write records to /);
+  });
+
+  it('an address for metrics that is not one of this machine', async () => {
+    const { code, stderr } = await attempt([...notify, '--metrics', '203.0.113.9:9090']);
+    expect(code).toBe(STATUS.addressInUse);
+    expect(stderr).toContain('203.0.113.9:9090');
+  });
+
   it('an address for metrics that is taken', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     try {
@@ -283,6 +325,16 @@ describe.each(PEOPLE)('a machine, as $name,', (person) => {
     const { code, stderr } = await attempt(notify, { within }, as);
     expect(code).toBe(STATUS.noPacketFilter);
     expect(stderr).toMatch(/^sallyport: neither nft nor iptables was found in .*\n {2}Install one of them/);
+  });
+
+  it('without unshare', async () => {
+    const { as, within } = afterMounts(
+      'cd "$(dirname "$(readlink -f "$(command -v unshare)")")" && mount --bind /dev/null unshare; cd "$OLDPWD"',
+      person,
+    );
+    const { code, stderr } = await attempt(notify, { within }, as);
+    expect(code).toBe(STATUS.noNamespaces);
+    expect(stderr).toMatch(/^sallyport: unshare\(1\) was not found\n {2}Install util-linux/);
   });
 
   it('without a resolver', async () => {

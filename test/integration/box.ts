@@ -14,7 +14,7 @@ import { run, start, until, type Outcome, type Running } from './processes.ts';
 export const USERS = ['root', 'user'] as const;
 export type User = (typeof USERS)[number];
 /** Nobody's: no entry in any user database. */
-const USER_ID = 61234;
+export const USER_ID = 61234;
 
 export const PROGRAM = [process.execPath, join(REPOSITORY, 'cmd/sallyport.ts')];
 

@@ -5,7 +5,7 @@
  *
  * What arrived is told by the servers' own logs and, for every address and port, by a counter of the internet's packets.
  */
-import { chmodSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,6 +38,8 @@ export interface Space {
   readonly pid: number;
   /** Prefix of an argv that runs in it. */
   readonly enter: readonly string[];
+  /** The same for what must end with the space, whatever it does: servers that change their rights lose other bonds. */
+  readonly contain: readonly string[];
 }
 
 export interface HttpArrival {
@@ -86,7 +88,8 @@ export async function openNetwork(): Promise<Network> {
   chmodSync(folder, 0o755);
   const running: Running[] = [];
   async function close(): Promise<void> {
-    await Promise.all(running.reverse().map((server) => server.close()));
+    // the namespaces first: what runs in them ends with them, while who started it is there to see
+    for (const each of running) await each.close();
     rmSync(folder, { recursive: true, force: true });
   }
   try {
@@ -124,16 +127,17 @@ export async function openNetwork(): Promise<Network> {
 // ── namespaces ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function openSpace(running: Running[]): Promise<Space> {
-  const holder = start(['unshare', '--net', '--mount', '--propagation', 'private', 'sleep', 'infinity']);
+  const kinds = ['--net', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child=SIGKILL'];
+  const holder = start(['unshare', ...kinds, 'sleep', 'infinity'], { endedBy: 'SIGKILL' });
   running.push(holder);
-  await until('a network namespace', () => {
+  const { pid } = holder;
+  const first = await until('namespaces', () => {
     if (holder.ended()) throw new Error(`cannot make a network namespace: ${holder.said()}`);
-    const apart = ['net', 'mnt'].every(
-      (kind) => readlinkSync(`/proc/${holder.pid}/ns/${kind}`) !== readlinkSync(`/proc/self/ns/${kind}`),
-    );
-    return apart ? true : undefined;
+    const child = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return child === '' ? undefined : child;
   });
-  return { pid: holder.pid, enter: ['nsenter', '--target', String(holder.pid), '--net', '--mount', '--wdns=/'] };
+  const enter = ['nsenter', '--target', first, '--net', '--mount', '--wdns=/'];
+  return { pid, enter, contain: [...enter, '--pid'] };
 }
 
 async function joinSpaces(internet: Space, host: Space): Promise<void> {
@@ -223,7 +227,7 @@ async function startServers(
     dnsConfiguration(file('attacker-dns.log'), [ATTACKER_RESOLVER], ATTACKER_ZONE),
   );
   const serve = (argv: readonly string[], output?: string): void => {
-    running.push(start([...internet.enter, ...argv], output === undefined ? {} : { file: output }));
+    running.push(start([...internet.contain, ...argv], output === undefined ? {} : { file: output }));
   }; // prettier-ignore
   serve(['nginx', '-e', 'stderr', '-p', folder, '-c', file('nginx.conf')]);
   serve(['dnsmasq', '--keep-in-foreground', `--conf-file=${file('dns.conf')}`]);

@@ -46,6 +46,8 @@ describe.each(PEOPLE)('passes through, as $name', (person) => {
     });
 
     it.each([
+      ['HUP', 129],
+      ['INT', 130],
       ['TERM', 143],
       ['KILL', 137],
       ['SEGV', 139],
@@ -190,6 +192,8 @@ print(sorted(count.items()), flush=True)
       readonly wait: string;
       readonly type?: string;
       readonly pause?: number;
+      /** Rows and columns. */
+      readonly size?: readonly [number, number];
     }
     const atTerminal = async (
       command: readonly string[],
@@ -215,6 +219,12 @@ print(sorted(count.items()), flush=True)
         'import os,pty; print([os.isatty(n) for n in (0,1,2)], os.path.exists(os.ttyname(0))); a,b = pty.openpty(); print(os.path.exists(os.ttyname(b)), os.get_terminal_size().columns >= 0, open("/dev/tty").isatty())';
       const { shown } = await atTerminal(behind(PYTHON, '-c', script), []);
       expect(shown).toBe('[True, True, True] True\nTrue True True\n');
+    });
+
+    it('has its size, and says when that changes', async () => {
+      const script = `trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done`;
+      const steps: Step[] = [{ wait: 'ready\\n', size: [50, 132] }, { wait: '^50 132\\n' }];
+      expect((await atTerminal(behind('sh', '-c', script), steps)).status).toBe(0);
     });
 
     it('an interactive shell has job control', async () => {
@@ -332,6 +342,21 @@ print('got', len(n))`;
       const seen = JSON.parse(stdout.toString()) as Record<string, string>;
       // Python sets this one for itself
       expect({ ...seen, LC_CTYPE: '' }).toEqual({ ...process.env, ...odd, LC_CTYPE: '' });
+    });
+
+    it('all that a program is told of itself is what it is told without the firewall', async () => {
+      const script =
+        'pwd; id; umask; ulimit -c; ulimit -s; env | sort; cat /proc/self/oom_score_adj; nice; readlink /proc/self/exe';
+      const around = ['sh', '-c', 'umask 027; ulimit -c 77; exec nice -n 3 "$@"', 'sh'];
+      const command = ['sh', '-c', script];
+      const [program = '', ...rest] = [...person.prefix, ...around, ...command];
+      const bare = spawnSync(program, rest, { cwd: workspace.path });
+      const within = await runSallyport(person, [...QUIETLY, '--', ...command], {
+        cwd: workspace.path,
+        within: around,
+      });
+      expect(within.stderr).toBe('');
+      expect(within.stdout.toString()).toBe(bare.stdout.toString());
     });
 
     it('files are those of the host, as the same user', async () => {

@@ -13,7 +13,7 @@ export interface Running {
   /** The last of what it wrote to the streams that go nowhere else. */
   readonly said: () => string;
   readonly ended: () => boolean;
-  /** SIGTERM, after two seconds SIGKILL; settles when it is gone. */
+  /** Ends it; settles when it is gone. */
   readonly close: () => Promise<void>;
 }
 
@@ -31,6 +31,8 @@ interface StartOptions {
   readonly streams?: 'pipe';
   /** Takes stdout. */
   readonly file?: string;
+  /** How `close` ends it; SIGTERM, and after two seconds SIGKILL, by default. */
+  readonly endedBy?: 'SIGKILL';
 }
 
 /** Wrappers (setpriv, nsenter, env) replace themselves: the pid is the program's own. */
@@ -62,7 +64,7 @@ export function start(argv: readonly string[], options: StartOptions = {}): Runn
     close: async () => {
       if (ended()) return;
       const gone = once(child, 'exit');
-      child.kill('SIGTERM');
+      child.kill(options.endedBy ?? 'SIGTERM');
       const patience = setTimeout(() => child.kill('SIGKILL'), 2000);
       await gone;
       clearTimeout(patience);
